@@ -1,0 +1,238 @@
+# Makefile
+#
+# power_action is built as every PostgreSQL extension is: make, make install,
+# make installcheck (a server that preloads power_action must be running).
+#
+#   make demo            see it work; installs the packages that are missing
+#   make check           every test, in private servers
+#   make bench           throughput and latency on this machine
+#   make unit            unit tests; SANITIZE=address or SANITIZE=thread
+#   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
+#
+# WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
+
+PG_CONFIG ?= pg_config
+export PG_CONFIG
+
+# These install what is missing before they build, so nothing that comes from
+# a package may be needed to read the rules for them.
+private_goals = demo check bench
+
+ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
+
+.PHONY: $(private_goals)
+.NOTPARALLEL:
+
+demo:
+	@scripts/demo
+
+check:
+	@test/run
+
+bench:
+	@test/bench/run
+
+# Other goals beside one of these are for a make of their own.
+other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
+.PHONY: $(other_goals)
+$(other_goals):
+	@+$(MAKE) --no-print-directory $@
+
+else
+
+# ----------------------------------------------------------------------
+# What must be there
+# ----------------------------------------------------------------------
+
+hint = run scripts/install-packages to install what is missing
+
+# $(call require,command that succeeds,what is missing otherwise)
+require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,\
+	$(error $(2); $(hint)))
+
+ifneq ($(filter-out clean distclean maintainer-clean uninstall,\
+	$(or $(MAKECMDGOALS),all)),)
+$(call require,command -v $(CC),no C compiler ($(CC)))
+$(call require,command -v protoc-c,protoc-c not found)
+$(call require,command -v pkg-config,pkg-config not found)
+$(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
+$(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
+endif
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) not found; $(hint), or set PG_CONFIG)
+endif
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) is there, but not the server headers ($(PGXS)); $(hint))
+endif
+
+# ----------------------------------------------------------------------
+# The extension
+# ----------------------------------------------------------------------
+
+EXTENSION = power_action
+MODULE_big = power_action
+PGFILEDESC = "power_action - cluster power operations as SQL"
+DATA = $(wildcard sql/power_action--*.sql)
+
+OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c)) build/proto/courier.pb-c.o
+
+# What has no expected output is a pgTAP test, for pg_prove.
+REGRESS = $(foreach test,$(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)),\
+	$(if $(wildcard expected/$(test).out),$(test)))
+REGRESS_OPTS = --inputdir=test --outputdir=.
+
+warnings = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter \
+	-Wno-missing-field-initializers \
+	$(if $(WERROR),-Werror)
+
+PG_CPPFLAGS = -Isrc -Ibuild/proto -MMD -MP
+PG_CFLAGS = $(warnings)
+SHLIB_LINK = -lprotobuf-c
+
+EXTRA_CLEAN = build $(wildcard src/*.d)
+
+# The bitcode for the JIT compiler would need the generated headers, too, and
+# no function here is one to inline.
+override with_llvm = no
+
+# PGXS puts its "all" first, but a rule of ours must not come before it.
+all:
+include $(PGXS)
+
+# ----------------------------------------------------------------------
+# Generated code
+# ----------------------------------------------------------------------
+
+proto_headers = build/proto/agent.pb-c.h build/proto/courier.pb-c.h
+.SECONDARY: $(proto_headers) $(proto_headers:.h=.c)
+
+# One run writes the code and its header.
+build/proto/%.pb-c.c build/proto/%.pb-c.h: proto/%.proto
+	@mkdir -p build/proto
+	protoc-c --proto_path=proto --c_out=build/proto $<
+
+$(OBJS): | $(proto_headers)
+
+# ----------------------------------------------------------------------
+# The programs
+#
+# Neither uses anything of PostgreSQL.  Each variant of SANITIZE has a
+# directory of its own, so that they do not get into each other's way.
+# ----------------------------------------------------------------------
+
+variant := build/$(or $(SANITIZE),plain)
+
+sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitize_thread = -fsanitize=thread
+sanitize_flags = $(sanitize_$(SANITIZE))
+
+ifneq ($(filter-out address thread,$(SANITIZE)),)
+$(error SANITIZE is "address" or "thread", not "$(SANITIZE)")
+endif
+
+# Truncation by snprintf is meant, as it is in PostgreSQL's own sources.
+program_cflags = -std=gnu11 -g $(if $(SANITIZE),-O1,-O2) $(warnings) \
+	-Wno-format-truncation -fno-omit-frame-pointer -fstack-protector-strong \
+	-fPIE $(sanitize_flags)
+program_cppflags = -D_GNU_SOURCE= $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
+	-Isrc -Ibuild/proto -MMD -MP
+program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
+	$(sanitize_flags)
+# Of what pkg-config says, only these: the rest of it is gRPC's own.
+program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
+	-lgrpc -lgpr -lprotobuf-c
+
+courier_program = $(variant)/power_action_courier
+agent_program = $(variant)/power_agent
+
+courier_objects = $(patsubst %.c,$(variant)/%.o,$(wildcard src/courier/*.c))
+agent_objects = $(patsubst %.c,$(variant)/%.o,$(wildcard src/agent/*.c))
+# The pure files of the ground floor serve the programs and the extension.
+pure_objects = $(patsubst %.c,$(variant)/%.o,\
+	$(wildcard $(addprefix src/,backoff.c status_code.c verdict.c words.c)))
+proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
+
+$(variant)/%.o: %.c | $(proto_headers)
+	@mkdir -p $(@D)
+	$(CC) $(program_cflags) $(program_cppflags) -c -o $@ $<
+
+$(variant)/proto/%.o: build/proto/%.c build/proto/%.h
+	@mkdir -p $(@D)
+	$(CC) $(program_cflags) $(program_cppflags) -c -o $@ $<
+
+# An archive, so that a program gets only the members it uses.
+$(variant)/libcommon.a: $(proto_objects) $(pure_objects)
+	@rm -f $@
+	$(AR) crs $@ $^
+
+link_program = $(CC) $(program_ldflags) -o $@ $(filter %.o,$^) \
+	$(filter %.a,$^) $(program_libs)
+
+$(courier_program): $(courier_objects) $(variant)/libcommon.a
+	$(link_program)
+
+$(agent_program): $(agent_objects) $(variant)/libcommon.a
+	$(link_program)
+
+.PHONY: programs
+programs: $(courier_program) $(agent_program)
+
+all: programs
+
+install: install-programs
+.PHONY: install-programs
+install-programs: programs
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)' '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(courier_program) '$(DESTDIR)$(pkglibdir)/'
+	$(INSTALL_PROGRAM) $(agent_program) '$(DESTDIR)$(bindir)/'
+
+uninstall: uninstall-programs
+.PHONY: uninstall-programs
+uninstall-programs:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(notdir $(courier_program))'
+	rm -f '$(DESTDIR)$(bindir)/$(notdir $(agent_program))'
+
+# ----------------------------------------------------------------------
+# A private copy of the server
+# ----------------------------------------------------------------------
+
+.PHONY: stage
+stage: all
+	@scripts/stage '$(STAGE)'
+
+# ----------------------------------------------------------------------
+# Unit tests
+#
+# What a test needs stands in its first lines: the objects under src it is
+# linked with, and the programs it wants as arguments.
+#     /* objects: courier/frame backoff */
+#     /* needs: power_action_courier power_agent */
+# ----------------------------------------------------------------------
+
+UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/*_test.c))
+unit_sources = $(patsubst %,test/unit/%.c,$(UNIT))
+unit_programs = $(patsubst %.c,$(variant)/%,$(unit_sources))
+unit_word = $(shell sed -n '1,20s,^.*/\* *$(1): *\(.*[^ ]\) *\*/.*,\1,p' $(2))
+
+# $(call unit_rule,source)
+define unit_rule
+$(variant)/$(1:.c=): $(variant)/$(1:.c=.o) $(patsubst %,$(variant)/src/%.o,\
+	$(call unit_word,objects,$(1))) $(variant)/libcommon.a
+	$$(link_program)
+endef
+
+ifneq ($(filter unit unit-programs,$(MAKECMDGOALS)),)
+$(foreach source,$(unit_sources),$(eval $(call unit_rule,$(source))))
+endif
+
+.PHONY: unit unit-programs
+unit-programs: $(unit_programs) programs
+unit: unit-programs
+	@prove --exec 'test/run-unit $(variant)' $(unit_sources)
+
+-include $(wildcard src/*.d build/proto/*.d $(variant)/src/*.d \
+	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/unit/*.d)
+
+endif
