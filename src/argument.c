@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/argument.c
+ *		Checks of the arguments of SQL functions.  See argument.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "argument.h"
+
+#define MAX_INTERVAL	(366 * 86400.0)	/* seconds */
+
+void
+pa_argument_check_not_null(const char *argument, bool isnull)
+{
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", argument)));
+}
+
+/* C0, DEL, and in UTF-8 also C1. */
+static bool
+is_control(const unsigned char *character, int length)
+{
+	if (length == 1)
+		return *character < 0x20 || *character == 0x7f;
+	return length == 2 && GetDatabaseEncoding() == PG_UTF8 &&
+		character[0] == 0xc2 && character[1] < 0xa0;
+}
+
+/* A value as an error message can show it: not too long, no control. */
+static char *
+shown(const text *value)
+{
+	const char *data = VARDATA_ANY(value);
+	int			length = VARSIZE_ANY_EXHDR(value);
+	int			cut = pg_mbcliplen(data, length, 64);
+	StringInfoData result;
+
+	initStringInfo(&result);
+	for (int i = 0; i < cut;)
+	{
+		int			width = pg_mblen(data + i);
+
+		if (is_control((const unsigned char *) data + i, width))
+			for (int n = 0; n < width; n++)
+				appendStringInfo(&result, "\\x%02x",
+								 (unsigned char) data[i + n]);
+		else
+			appendBinaryStringInfo(&result, data + i, width);
+		i += width;
+	}
+	if (cut < length)
+		appendStringInfoString(&result, "...");
+	return result.data;
+}
+
+void
+pa_argument_check_text(const char *argument, const text *value,
+					  int max_length, bool in_bytes)
+{
+	const char *data;
+	int			bytes;
+	int			length;
+
+	pa_argument_check_not_null(argument, value == NULL);
+	data = VARDATA_ANY(value);
+	bytes = VARSIZE_ANY_EXHDR(value);
+	length = in_bytes ? bytes : pg_mbstrlen_with_len(data, bytes);
+
+	if (length > max_length)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is too long: \"%s\"", argument,
+						shown(value)),
+				 errdetail("It has %d %s; %d are allowed.", length,
+						   in_bytes ? "bytes" : "characters", max_length)));
+
+	for (int i = 0; i < bytes;)
+	{
+		int			width = pg_mblen(data + i);
+
+		if (is_control((const unsigned char *) data + i, width))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" has a control character: \"%s\"",
+							argument, shown(value))));
+		i += width;
+	}
+}
+
+void
+pa_argument_check_not_empty(const char *argument, const text *value)
+{
+	if (VARSIZE_ANY_EXHDR(value) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must not be empty: \"\"", argument)));
+}
+
+void
+pa_argument_check_time(const char *argument, TimestampTz value)
+{
+	if (TIMESTAMP_NOT_FINITE(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be finite: %s", argument,
+						timestamptz_to_str(value))));
+}
+
+long
+pa_argument_milliseconds(const char *argument, const Interval *value)
+{
+	/* as justify_interval would have it: months of 30, days of 24 hours */
+	double		seconds = (value->month * 30.0 + value->day) * 86400.0 +
+		value->time / 1000000.0;
+
+	if (seconds < 0 || seconds > MAX_INTERVAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between 0 and 1 year: %s",
+						argument, pa_argument_interval(value))));
+	return (long) (seconds * 1000.0);
+}
+
+char *
+pa_argument_interval(const Interval *value)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out,
+											   PointerGetDatum(value)));
+}

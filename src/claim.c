@@ -1,0 +1,658 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/claim.c
+ *		From the table into memory.  See claim.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "apply.h"
+#include "claim.h"
+#include "settings.h"
+#include "status_code.h"
+
+#define SMALL_ARRIVAL		256 /* ids that are read one by one */
+#define WAITING_LIMIT		10000	/* clusters WAITING for one server */
+#define SWEEP_LIMIT			500
+#define CANCELLATION_LIMIT	500
+#define GIVE_UP_INTERVAL_MS	1000
+
+/* jobs up to here may have been sent by a worker before this one */
+static int64 sent_before;
+
+/*
+ * Jobs up to complete_to are known, all of them: they had been committed, or
+ * rolled back, when the transactions that were running at the look before had
+ * ended.  The request functions take a transaction id before they take an
+ * event id, so every lower id belongs to one of those.
+ */
+static int64 complete_to;
+static int64 look_highest;
+static FullTransactionId look_xmax;
+
+static TimestampTz next_expiry;
+static TimestampTz next_give_up;
+
+/* Lanes in the table, from the beginning. */
+static void
+discover_lanes(void)
+{
+	List	   *lanes = pa_job_store_lanes();
+	ListCell   *cell;
+
+	foreach(cell, lanes)
+	{
+		PaLane	   *lane = pa_queue_lane((PaLaneKey *) lfirst(cell));
+
+		lane->exhausted = false;
+	}
+	next_expiry = pa_job_store_next_expiry(DT_NOBEGIN);
+	next_give_up = DT_NOBEGIN;
+}
+
+void
+pa_claim_start(void)
+{
+	sent_before = pa_job_store_highest();
+	complete_to = 0;
+	look_highest = 0;
+	look_xmax = InvalidFullTransactionId;
+	discover_lanes();
+}
+
+void
+pa_claim_restart(void)
+{
+	pa_queue_forget_unsent();
+	discover_lanes();
+}
+
+/* Room in memory for clusters of this server. */
+static int
+server_room(const PaServer *server)
+{
+	if (server->state != PA_AGENT_READY || !pa_enabled ||
+		server->waiting >= WAITING_LIMIT)
+		return 0;
+	return server->options.max_concurrent_calls - server->held;
+}
+
+/* A job is in the table that the worker may not know of. */
+static void
+note_place(const PaJobPlace *place, TimestampTz now)
+{
+	PaLane	   *lane;
+
+	if (pa_queue_find_job(place->event_id) != NULL)
+		return;
+	next_expiry = Min(next_expiry, place->expires_at);
+	lane = pa_queue_lane(&place->lane);
+	if (place->due_at > now)
+		lane->next_due = Min(lane->next_due, place->due_at);
+	else if (server_room(lane->server) > 0)
+		pa_queue_cluster_due(place->cluster_id);
+	else
+		pa_queue_read_lane_from(lane, place->due_at);
+}
+
+static void
+note_range(PaEventRange range)
+{
+	List	   *starts = pa_job_store_lane_starts(range);
+	ListCell   *cell;
+
+	foreach(cell, starts)
+	{
+		PaLaneStart *start = lfirst(cell);
+
+		pa_queue_read_lane_from(pa_queue_lane(&start->key), start->due_at);
+	}
+	/* one of them may expire before all that are known */
+	next_expiry = Min(next_expiry, pa_job_store_next_expiry(DT_NOBEGIN));
+}
+
+void
+pa_claim_arrivals(const PaEventRange *ranges, int count, TimestampTz now)
+{
+	for (int i = 0; i < count; i++)
+	{
+		List	   *places;
+		ListCell   *cell;
+
+		if (ranges[i].high - ranges[i].low >= SMALL_ARRIVAL)
+		{
+			note_range(ranges[i]);
+			continue;
+		}
+		places = pa_job_store_places(ranges[i], SMALL_ARRIVAL);
+		foreach(cell, places)
+			note_place(lfirst(cell), now);
+	}
+}
+
+void
+pa_claim_look(TimestampTz now)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32		behind = XidFromFullTransactionId(next) - snapshot->xmin;
+	PaEventRange range;
+	List	   *places;
+	ListCell   *cell;
+
+	/* all that were running at the last look have ended */
+	if (FullTransactionIdIsValid(look_xmax) &&
+		U64FromFullTransactionId(next) - behind >=
+		U64FromFullTransactionId(look_xmax))
+		complete_to = look_highest;
+
+	look_highest = Max(complete_to, pa_job_store_highest());
+	look_xmax = next;
+
+	range.low = complete_to + 1;
+	range.high = PG_INT64_MAX;
+	places = pa_job_store_places(range, SMALL_ARRIVAL + 1);
+	if (list_length(places) > SMALL_ARRIVAL)
+		note_range(range);
+	else
+		foreach(cell, places)
+			note_place(lfirst(cell), now);
+}
+
+/*
+ * Outcomes without a call
+ */
+
+/* What is known of an order that may or may not have been sent before. */
+static PaAgentResult
+result_unless_sent(const PaJob *job)
+{
+	if (job->maybe_sent)
+		return PA_RESULT_UNKNOWN;
+	return job->agent_result;
+}
+
+static void
+supersede(PaJob *job, const PaJob *by)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_cancel(unit, outcome, by->event_id, NULL, NULL);
+	pa_unit_submit(unit);
+}
+
+static void
+cancel(PaJob *job, const char *by, const char *reason)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+
+	outcome->agent_result = result_unless_sent(job);
+	outcome->cancellation_done = true;
+	pa_unit_cancel(unit, outcome, 0, by, reason);
+	pa_unit_submit(unit);
+}
+
+static void
+expire(PaJob *job)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_fail(unit, outcome, PA_ERROR_REQUEST,
+				 pa_status_name(PA_STATUS_DEADLINE_EXCEEDED),
+				 psprintf("expired at %s before it could be executed",
+						  timestamptz_to_str(job->expires_at)));
+	pa_unit_submit(unit);
+}
+
+static void
+give_up(PaJob *job, const PaServer *server)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_fail(unit, outcome, PA_ERROR_TRANSPORT,
+				 pa_status_name(PA_STATUS_UNAVAILABLE),
+				 server->defined ?
+				 psprintf("agent \"%s\" could not be reached for %d s: %s",
+						  server->name, pa_give_up_after,
+						  server->last_error ? server->last_error :
+						  "no connection") :
+				 psprintf("foreign server \"%s\" does not exist",
+						  server->name));
+	pa_unit_submit(unit);
+}
+
+/* A job of the table as one in memory, outside of its cluster's turn. */
+static PaJob *
+take_job(const PaJobDetail *detail)
+{
+	PaJob	   *job = pa_queue_add_job(NULL, detail);
+
+	job->maybe_sent = detail->place.event_id <= sent_before;
+	return job;
+}
+
+/* true if nothing of this job is under way */
+static bool
+can_end_now(const PaJob *job)
+{
+	const PaCluster *cluster = job->cluster;
+
+	if (cluster == NULL)
+		return false;			/* its outcome waits to be written */
+	switch (cluster->state)
+	{
+		case PA_CLUSTER_LOADING:
+		case PA_CLUSTER_READY:
+			return true;
+		case PA_CLUSTER_WAITING:
+			return !job->in_call || !cluster->confirming;
+		default:
+			return !job->in_call;
+	}
+}
+
+/*
+ * After a job was taken out of its cluster by an outcome without a call:
+ * what is left may have another order, or there is nothing left.
+ */
+static void
+settle_cluster(PaCluster *cluster)
+{
+	if (cluster == NULL || cluster->state == PA_CLUSTER_CALLING ||
+		cluster->state == PA_CLUSTER_WRITING)
+		return;
+	if (cluster->state == PA_CLUSTER_WAITING && cluster->confirming &&
+		!dlist_is_empty(&cluster->jobs))
+		return;
+	if (cluster->state != PA_CLUSTER_LOADING)
+		pa_queue_load(cluster);
+}
+
+/*
+ * Sweeps
+ */
+
+static void
+sweep_expired(TimestampTz now)
+{
+	List	   *expired = pa_job_store_expired(now, SWEEP_LIMIT);
+	ListCell   *cell;
+
+	foreach(cell, expired)
+	{
+		PaJobDetail *detail = lfirst(cell);
+		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
+		PaCluster  *cluster = job ? job->cluster : NULL;
+
+		if (job && !can_end_now(job))
+			continue;
+		expire(job ? job : take_job(detail));
+		settle_cluster(cluster);
+	}
+	next_expiry = list_length(expired) == SWEEP_LIMIT ?
+		TimestampTzPlusMilliseconds(now, 100) :
+		pa_job_store_next_expiry(now);
+}
+
+/* true if jobs of this lane may have waited too long for their agent */
+static bool
+may_give_up(const PaLane *lane)
+{
+	return lane->server->state != PA_AGENT_READY &&
+		lane->server->state != PA_AGENT_STOPPED &&
+		(!lane->exhausted || lane->next_due != DT_NOEND) &&
+		pa_give_up_after > 0 && pa_enabled;
+}
+
+static void
+sweep_given_up(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *server_cell;
+	TimestampTz due_before;
+
+	next_give_up = TimestampTzPlusMilliseconds(now, GIVE_UP_INTERVAL_MS);
+	if (pa_give_up_after == 0 || !pa_enabled)
+		return;
+	due_before = TimestampTzPlusMilliseconds(now,
+											 -pa_give_up_after * INT64CONST(1000));
+
+	foreach(server_cell, servers)
+	{
+		PaServer   *server = lfirst(server_cell);
+		List	   *late;
+		ListCell   *cell;
+
+		if (server->state == PA_AGENT_READY || server->state == PA_AGENT_STOPPED)
+			continue;
+		late = pa_job_store_due_before(server->name, due_before, SWEEP_LIMIT);
+		foreach(cell, late)
+		{
+			PaJobDetail *detail = lfirst(cell);
+			PaJob	   *job = pa_queue_find_job(detail->place.event_id);
+			PaCluster  *cluster = job ? job->cluster : NULL;
+
+			if (job && !can_end_now(job))
+				continue;
+			give_up(job ? job : take_job(detail), server);
+			settle_cluster(cluster);
+		}
+		if (list_length(late) == SWEEP_LIMIT)
+			next_give_up = TimestampTzPlusMilliseconds(now, 10);
+	}
+}
+
+void
+pa_claim_sweep(TimestampTz now)
+{
+	if (next_expiry <= now)
+		sweep_expired(now);
+	if (next_give_up <= now)
+		sweep_given_up(now);
+}
+
+/* A request to cancel a job that is in memory. */
+static void
+cancel_job(PaJob *job, const PaCancellation *request,
+		   void (*cancel_call) (PaCluster *cluster))
+{
+	PaCluster  *cluster = job->cluster;
+	dlist_iter	iter;
+
+	if (job->cancelled_by != NULL || cluster == NULL)
+		return;					/* it is seen to already, or too late */
+
+	if (can_end_now(job) ||
+		(cluster->state == PA_CLUSTER_WAITING && cluster->confirming))
+	{
+		cancel(job, request->cancelled_by, request->reason);
+		if (dlist_is_empty(&cluster->jobs))
+			cluster->confirming = false;
+		settle_cluster(cluster);
+		return;
+	}
+
+	/* in flight, or its outcome is being written: the outcome tells */
+	pa_queue_note_cancellation(job, request->cancelled_by, request->reason);
+	if (cluster->state != PA_CLUSTER_CALLING)
+		return;
+	/* others may want what the call does */
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		PaJob	   *other = dlist_container(PaJob, node, iter.cur);
+
+		if (other->in_call && other->cancelled_by == NULL)
+			return;
+	}
+	cancel_call(cluster);
+}
+
+void
+pa_claim_cancellations(void (*cancel_call) (PaCluster *cluster))
+{
+	List	   *requests = pa_job_store_cancellations(CANCELLATION_LIMIT);
+	ListCell   *cell;
+	int64	   *obsolete = palloc(sizeof(int64) * (list_length(requests) + 1));
+	int			obsolete_count = 0;
+
+	foreach(cell, requests)
+	{
+		PaCancellation *request = lfirst(cell);
+		PaJob	   *job = pa_queue_find_job(request->event_id);
+
+		if (job != NULL)
+			cancel_job(job, request, cancel_call);
+		else if (request->has_job)
+			cancel(take_job(&request->job), request->cancelled_by,
+				   request->reason);
+		else
+			obsolete[obsolete_count++] = request->event_id;
+	}
+	if (obsolete_count > 0)
+		pa_outcome_store_forget_cancellations(obsolete, obsolete_count);
+}
+
+/*
+ * Claiming
+ */
+
+/* Reads lanes that may have more, as far as their servers have room. */
+static void
+read_lanes(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *server_cell;
+
+	foreach(server_cell, servers)
+	{
+		PaServer   *server = lfirst(server_cell);
+		int			room = server_room(server);
+		int			lane_count = 0;
+		int			n = 0;
+		PaLane	  **lanes;
+		PaLaneRequest *requests;
+		List	   *places;
+		ListCell   *cell;
+		dlist_iter	iter;
+
+		if (room <= 0)
+			continue;
+		dlist_foreach(iter, pa_queue_lanes())
+		{
+			PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+			if (lane->next_due <= now)
+				lane->exhausted = false;
+			if (lane->server == server && !lane->exhausted)
+				lane_count++;
+		}
+		if (lane_count == 0)
+			continue;
+
+		lanes = palloc(sizeof(PaLane *) * lane_count);
+		requests = palloc0(sizeof(PaLaneRequest) * lane_count);
+		dlist_foreach(iter, pa_queue_lanes())
+		{
+			PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+			if (lane->server != server || lane->exhausted)
+				continue;
+			lanes[n] = lane;
+			requests[n].key.server_name = server->name;
+			requests[n].key.account_name = lane->account_name;
+			requests[n].key.priority = lane->priority;
+			requests[n].due_at = lane->read_due_at;
+			requests[n].event_id = lane->read_event_id;
+			requests[n].limit = Max(1, room / lane_count);
+			n++;
+		}
+
+		places = pa_job_store_claim(requests, lane_count, now);
+		for (int i = 0; i < lane_count; i++)
+		{
+			lanes[i]->read_due_at = requests[i].due_at;
+			lanes[i]->read_event_id = requests[i].event_id;
+			if (requests[i].count < requests[i].limit)
+			{
+				lanes[i]->exhausted = true;
+				lanes[i]->next_due = requests[i].next_due;
+			}
+		}
+		foreach(cell, places)
+		{
+			PaJobPlace *place = lfirst(cell);
+
+			if (pa_queue_find_job(place->event_id) == NULL)
+				pa_queue_cluster_due(place->cluster_id);
+		}
+	}
+}
+
+/* Adds what was read to a cluster that is LOADING. */
+static void
+add_detail(const PaJobDetail *detail)
+{
+	PaCluster  *cluster = pa_queue_find_cluster(detail->place.cluster_id);
+	PaJob	   *job;
+
+	if (cluster == NULL || cluster->state != PA_CLUSTER_LOADING ||
+		pa_queue_find_job(detail->place.event_id) != NULL)
+		return;
+	job = pa_queue_add_job(cluster, detail);
+	job->maybe_sent = detail->place.event_id <= sent_before;
+}
+
+/* The power orders before this one are superseded by it. */
+static void
+supersede_earlier(PaCluster *cluster, PaJob *by)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &cluster->jobs)
+	{
+		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
+
+		if (job == by)
+			return;
+		if (job->action != PA_ACTION_REFRESH)
+			supersede(job, by);
+	}
+}
+
+/*
+ * Decides what of a cluster's due jobs is still to be done: a later opposite
+ * order makes an earlier one superfluous.  What is first then is sent, or
+ * waits for its next attempt.
+ */
+static void
+resolve_cluster(PaCluster *cluster, TimestampTz now)
+{
+	PaAction	standing = PA_ACTION_INVALID;
+	dlist_mutable_iter iter;
+	PaJob	   *first;
+
+	dlist_foreach_modify(iter, &cluster->jobs)
+	{
+		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
+
+		if (job->expires_at <= now)
+		{
+			expire(job);
+			continue;
+		}
+		if (job->action != PA_ACTION_POWER_ON &&
+			job->action != PA_ACTION_POWER_OFF)
+			continue;
+		if (standing != PA_ACTION_INVALID && job->action != standing)
+			supersede_earlier(cluster, job);
+		standing = job->action;
+	}
+
+	if (dlist_is_empty(&cluster->jobs))
+	{
+		if (cluster->reload)
+			return;				/* the next claim reads on */
+		pa_queue_drop_cluster(cluster);
+		return;
+	}
+
+	first = pa_queue_first_job(cluster);
+	if (first->retry_at > now && first->retry_at != DT_NOEND)
+		pa_queue_wait(cluster, first->retry_at);
+	else
+		pa_queue_make_ready(cluster);
+}
+
+/* Reads the due jobs of all clusters that are LOADING. */
+static void
+load_clusters(TimestampTz now)
+{
+	int			count = pa_queue_loading_count();
+	char	  **ids;
+	PaCluster **batch;
+	List	   *details;
+	ListCell   *cell;
+	dlist_iter	iter;
+	int			n = 0;
+
+	if (count == 0)
+		return;
+	ids = palloc(sizeof(char *) * count);
+	batch = palloc(sizeof(PaCluster *) * count);
+	dlist_foreach(iter, pa_queue_loading())
+	{
+		PaCluster  *cluster = dlist_container(PaCluster, node, iter.cur);
+
+		batch[n] = cluster;
+		ids[n++] = cluster->cluster_id;
+		cluster->reload = false;
+	}
+
+	details = pa_job_store_of_clusters(ids, count, now, PA_JOBS_OF_CLUSTER);
+	foreach(cell, details)
+		add_detail(lfirst(cell));
+	for (int i = 0; i < count; i++)
+	{
+		if (batch[i]->job_count >= PA_JOBS_OF_CLUSTER)
+			batch[i]->reload = true;
+		resolve_cluster(batch[i], now);
+	}
+}
+
+void
+pa_claim_jobs(TimestampTz now)
+{
+	read_lanes(now);
+	load_clusters(now);
+}
+
+bool
+pa_claim_has_work(TimestampTz now)
+{
+	dlist_iter	iter;
+
+	if (pa_queue_loading_count() > 0 || next_expiry <= now)
+		return true;
+	dlist_foreach(iter, pa_queue_lanes())
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+		if (next_give_up <= now && may_give_up(lane))
+			return true;
+		if ((!lane->exhausted || lane->next_due <= now) &&
+			server_room(lane->server) > 0)
+			return true;
+	}
+	return false;
+}
+
+TimestampTz
+pa_claim_next_time(void)
+{
+	TimestampTz next = next_expiry;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, pa_queue_lanes())
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+		if (server_room(lane->server) > 0)
+			next = Min(next, lane->exhausted ? lane->next_due : DT_NOBEGIN);
+		else if (may_give_up(lane))
+			next = Min(next, next_give_up);
+	}
+	return next;
+}

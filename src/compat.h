@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/compat.h
+ *		Differences between the PostgreSQL versions that we support, 15 to 18.
+ *
+ * The only place that looks at PG_VERSION_NUM.  Everybody else writes for
+ * the newest version and includes this.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_COMPAT_H
+#define PA_COMPAT_H
+
+#include "catalog/pg_database.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "power_action needs PostgreSQL 15 or later"
+#endif
+
+/* 16 replaced the ownership tests of each kind of object by one */
+static inline bool
+pa_compat_owns_database(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+/*
+ * datconnlimit of a database whose DROP was interrupted; older minor versions
+ * do not know it, and none of their databases has it
+ */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB	(-2)
+#endif
+
+/* until 17, extensions share one wait event, without a name of their own */
+static inline uint32
+pa_compat_new_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+#endif							/* PA_COMPAT_H */

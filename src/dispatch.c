@@ -1,0 +1,454 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/dispatch.c
+ *		From a ready cluster to a call in flight.  See dispatch.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "apply.h"
+#include "courier_link.h"
+#include "dispatch.h"
+#include "settings.h"
+#include "status_code.h"
+#include "target_store.h"
+#include "wire_text.h"
+
+#define CALLS_AT_ONCE	256
+
+static char source[64];			/* "system identifier/database OID" */
+static uint64 order_timeline;
+static uint64 order_epoch;
+static uint64 order_counter;
+static uint64 last_call_id;
+static uint64 last_generation;
+static MemoryContext server_context;	/* options of the servers */
+
+/* taken out of the ready lists, and not sent yet */
+static PaCluster *taken[CALLS_AT_ONCE];
+static int	taken_count;
+static int	taken_done;
+
+void
+pa_dispatch_set_source(uint64 system_identifier, Oid database, uint64 epoch)
+{
+	snprintf(source, sizeof(source), UINT64_FORMAT "/%u",
+			 system_identifier, database);
+	order_timeline = GetWALInsertionTimeLine();
+	order_epoch = epoch;
+	order_counter = 0;
+}
+
+int64
+pa_dispatch_calls_sent(void)
+{
+	return (int64) last_call_id;
+}
+
+/*
+ * Servers
+ */
+
+static void
+send_configure(const PaServer *server)
+{
+	Courier__Frame frame = COURIER__FRAME__INIT;
+	Courier__Configure configure = COURIER__CONFIGURE__INIT;
+
+	configure.server_name = pa_wire_text_encode(server->name);
+	configure.generation = server->generation;
+	configure.target = pa_wire_text_encode(server->options.target);
+	configure.connect_timeout_ms = server->options.connect_timeout;
+	configure.keepalive_time_ms = server->options.keepalive_time;
+	configure.max_message_size = server->options.max_message_size;
+	configure.round_robin = server->options.round_robin;
+	frame.body_case = COURIER__FRAME__BODY_CONFIGURE;
+	frame.configure = &configure;
+	pa_courier_send(&frame);
+}
+
+static void
+send_remove(const PaServer *server)
+{
+	Courier__Frame frame = COURIER__FRAME__INIT;
+	Courier__Remove message = COURIER__REMOVE__INIT;
+
+	message.server_name = pa_wire_text_encode(server->name);
+	frame.body_case = COURIER__FRAME__BODY_REMOVE;
+	frame.remove = &message;
+	pa_courier_send(&frame);
+}
+
+/* true if the connection itself has to be made anew */
+static bool
+connection_differs(const PaAgentServer *a, const PaAgentServer *b)
+{
+	return strcmp(a->target, b->target) != 0 ||
+		a->connect_timeout != b->connect_timeout ||
+		a->keepalive_time != b->keepalive_time ||
+		a->max_message_size != b->max_message_size ||
+		a->round_robin != b->round_robin;
+}
+
+static void
+copy_options(PaServer *server, const PaAgentServer *options)
+{
+	MemoryContext old = MemoryContextSwitchTo(server_context);
+
+	if (server->options.target)
+		pfree(server->options.target);
+	server->options = *options;
+	server->options.server_name = server->name;
+	server->options.target = pstrdup(options->target);
+	MemoryContextSwitchTo(old);
+}
+
+void
+pa_dispatch_servers(TimestampTz now)
+{
+	List	   *defined = pa_agent_server_list();
+	List	   *known = pa_queue_servers();
+	ListCell   *cell;
+
+	if (server_context == NULL)
+		server_context = AllocSetContextCreate(TopMemoryContext,
+											   "power_action agent servers",
+											   ALLOCSET_DEFAULT_SIZES);
+
+	foreach(cell, defined)
+	{
+		const PaAgentServer *options = lfirst(cell);
+		PaServer   *server = pa_queue_server(options->server_name);
+		bool		connect = !server->defined ||
+			connection_differs(&server->options, options);
+
+		copy_options(server, options);
+		server->defined = true;
+		server->changed = true;
+		known = list_delete_ptr(known, server);
+		/* an administrator who changes a stopped server wants it to go on */
+		if (!connect && server->state != PA_AGENT_STOPPED)
+			continue;
+		server->generation = ++last_generation;
+		pa_queue_set_server_state(server, PA_AGENT_CONNECTING, NULL, now);
+		send_configure(server);
+	}
+
+	foreach(cell, known)
+	{
+		PaServer   *server = lfirst(cell);
+
+		if (!server->defined)
+			continue;
+		server->defined = false;
+		server->generation = ++last_generation;
+		pa_queue_set_server_state(server, PA_AGENT_UNREACHABLE,
+								  "the foreign server does not exist", now);
+		pa_shared_forget_agent(server->name);
+		send_remove(server);
+	}
+}
+
+void
+pa_dispatch_tell_courier(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *cell;
+
+	foreach(cell, servers)
+	{
+		PaServer   *server = lfirst(cell);
+
+		if (!server->defined)
+			continue;
+		server->generation = ++last_generation;
+		if (server->state != PA_AGENT_STOPPED)
+			pa_queue_set_server_state(server, PA_AGENT_CONNECTING, NULL, now);
+		send_configure(server);
+	}
+}
+
+void
+pa_dispatch_connectivity(const Courier__Connectivity *word, TimestampTz now)
+{
+	PaServer   *server = pa_queue_find_generation(word->generation);
+	PaAgentState state;
+
+	if (server == NULL || !server->defined ||
+		server->state == PA_AGENT_STOPPED)
+		return;
+
+	switch (word->state)
+	{
+		case COURIER__CONNECTIVITY_STATE__CONNECTIVITY_READY:
+			state = PA_AGENT_READY;
+			break;
+		case COURIER__CONNECTIVITY_STATE__CONNECTIVITY_FAILED:
+			state = PA_AGENT_UNREACHABLE;
+			break;
+		default:
+			/* on its way back; it stays what it was until it is there */
+			state = server->state == PA_AGENT_UNREACHABLE ?
+				PA_AGENT_UNREACHABLE : PA_AGENT_CONNECTING;
+			break;
+	}
+
+	if (state != server->state && state == PA_AGENT_UNREACHABLE)
+		ereport(LOG,
+				(errmsg("power_action agent \"%s\" cannot be reached: %s",
+						server->name, word->message),
+				 errdetail("Its actions wait; the connection is tried again.")));
+	else if (state == PA_AGENT_READY && server->state == PA_AGENT_UNREACHABLE)
+		ereport(LOG,
+				(errmsg("power_action agent \"%s\" is connected",
+						server->name)));
+	pa_queue_set_server_state(server, state, word->message, now);
+}
+
+/*
+ * Calls
+ */
+
+/* The part of a cluster's jobs that its next call answers. */
+static void
+choose_group(PaCluster *cluster)
+{
+	PaJob	   *first = pa_queue_first_job(cluster);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
+
+		job->in_call = job->action == first->action;
+		/* a refresh after an order tells something else than one before */
+		if (first->action == PA_ACTION_REFRESH && !job->in_call)
+			break;
+	}
+}
+
+/* What makes a call impossible: the group's events fail. */
+static void
+fail_group(PaCluster *cluster, int code, const char *message)
+{
+	PaUnit	   *unit;
+	dlist_iter	iter;
+
+	choose_group(cluster);
+	unit = pa_unit_make(cluster);
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
+		PaOutcome  *outcome;
+
+		if (!job->in_call)
+			continue;
+		outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+		if (job->maybe_sent)
+			outcome->agent_result = PA_RESULT_UNKNOWN;
+		pa_unit_fail(unit, outcome, PA_ERROR_REQUEST, pa_status_name(code),
+					 message);
+	}
+	pa_unit_submit(unit);
+}
+
+/* The instances of the call, kept with the cluster until it is answered. */
+static void
+keep_instances(PaCluster *cluster, const PaTarget *target)
+{
+	MemoryContext old;
+
+	pa_queue_drop_call_data(cluster);
+	cluster->call_context = AllocSetContextCreate(TopMemoryContext,
+												  "power_action call",
+												  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(cluster->call_context);
+	cluster->instance_count = target->instance_count;
+	cluster->instance_ids = palloc(sizeof(char *) * target->instance_count);
+	cluster->instance_states = palloc(sizeof(int) * target->instance_count);
+	for (int i = 0; i < target->instance_count; i++)
+	{
+		cluster->instance_ids[i] = pstrdup(target->instance_ids[i]);
+		cluster->instance_states[i] = -1;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static Courier__Method
+method_of(PaAction action, bool asking)
+{
+	if (asking || action == PA_ACTION_REFRESH)
+		return COURIER__METHOD__METHOD_GET_POWER_STATE;
+	return action == PA_ACTION_POWER_ON ?
+		COURIER__METHOD__METHOD_POWER_ON : COURIER__METHOD__METHOD_POWER_OFF;
+}
+
+static void
+send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
+{
+	PaServer   *server = cluster->server;
+	PaJob	   *first = pa_queue_first_job(cluster);
+	Courier__Frame frame = COURIER__FRAME__INIT;
+	Courier__Call call = COURIER__CALL__INIT;
+	char		request_id[96];
+	char	  **ids;
+
+	snprintf(request_id, sizeof(request_id), "%s/" INT64_FORMAT,
+			 source, first->event_id);
+	ids = palloc(sizeof(char *) * Max(cluster->instance_count, 1));
+	for (int i = 0; i < cluster->instance_count; i++)
+		ids[i] = pa_wire_text_encode(cluster->instance_ids[i]);
+
+	call.call_id = ++last_call_id;
+	call.server_name = pa_wire_text_encode(server->name);
+	call.method = method_of(first->action, cluster->asking);
+	call.timeout_ms = server->options.call_timeout;
+	call.account = pa_wire_text_encode(server->options.send_account_id ?
+						   target->account_id : target->account_name);
+	call.region = pa_wire_text_encode(target->region);
+	call.cluster_id = pa_wire_text_encode(cluster->cluster_id);
+	call.n_instance_ids = cluster->instance_count;
+	call.instance_ids = ids;
+	call.requester = pa_wire_text_encode(first->triggered_by);
+	call.description = pa_wire_text_encode(first->description);
+	call.request_id = request_id;
+	call.attempt = first->attempts + (cluster->asking ? 0 : 1);
+	call.order_timeline = order_timeline;
+	call.order_epoch = order_epoch;
+	call.order_counter = ++order_counter;
+	call.source = source;
+	frame.body_case = COURIER__FRAME__BODY_CALL;
+	frame.call = &call;
+	pa_courier_send(&frame);
+	pa_queue_start_call(cluster, call.call_id, now);
+}
+
+/* A cluster with what was read of it: its call, or why there is none. */
+static void
+dispatch_cluster(PaCluster *cluster, const PaTarget *target, TimestampTz now)
+{
+	if (pa_queue_first_job(cluster)->action == PA_ACTION_INVALID)
+		fail_group(cluster, PA_STATUS_INTERNAL, "the event does not exist");
+	else if (!target->found)
+		fail_group(cluster, PA_STATUS_NOT_FOUND,
+				   psprintf("cluster \"%s\" does not exist any more",
+							cluster->cluster_id));
+	else if (target->terminated)
+		fail_group(cluster, PA_STATUS_FAILED_PRECONDITION,
+				   psprintf("cluster \"%s\" is terminated",
+							cluster->cluster_id));
+	else if (target->instance_count == 0)
+		fail_group(cluster, PA_STATUS_FAILED_PRECONDITION,
+				   psprintf("cluster \"%s\" has no instances",
+							cluster->cluster_id));
+	else if (cluster->server->options.send_account_id &&
+			 target->account_id == NULL)
+		fail_group(cluster, PA_STATUS_FAILED_PRECONDITION,
+				   psprintf("account \"%s\" has no account_id, which server \"%s\" sends",
+							target->account_name, cluster->server->name));
+	else
+	{
+		/* who only asks again keeps to the instances that were ordered */
+		if (!cluster->confirming)
+		{
+			choose_group(cluster);
+			keep_instances(cluster, target);
+			cluster->asking =
+				pa_queue_first_job(cluster)->action == PA_ACTION_REFRESH;
+		}
+		else
+			cluster->asking = true;
+		send_call(cluster, target, now);
+	}
+}
+
+bool
+pa_dispatch_has_work(void)
+{
+	List	   *servers;
+	ListCell   *cell;
+	bool		found = false;
+
+	if (!pa_enabled)
+		return false;
+	servers = pa_queue_servers();
+	foreach(cell, servers)
+	{
+		PaServer   *server = lfirst(cell);
+
+		if (server->state == PA_AGENT_READY && server->held > 0 &&
+			server->in_flight < server->options.max_concurrent_calls)
+		{
+			found = true;
+			break;
+		}
+	}
+	list_free(servers);
+	return found;
+}
+
+void
+pa_dispatch_calls(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	char	  **ids = palloc(sizeof(char *) * CALLS_AT_ONCE);
+	PaTarget   *targets;
+	ListCell   *cell;
+
+	if (!pa_enabled)
+		return;
+	taken_count = taken_done = 0;
+	foreach(cell, servers)
+	{
+		PaServer   *server = lfirst(cell);
+		int			room = server->options.max_concurrent_calls -
+			server->in_flight;
+
+		if (server->state != PA_AGENT_READY)
+			continue;
+		for (; room > 0 && taken_count < CALLS_AT_ONCE; room--)
+		{
+			PaCluster  *cluster = pa_queue_next_ready(server);
+
+			if (cluster == NULL)
+				break;
+			pa_queue_write(cluster);
+			ids[taken_count] = cluster->cluster_id;
+			taken[taken_count++] = cluster;
+		}
+	}
+	if (taken_count == 0)
+		return;
+
+	targets = pa_target_store_read(ids, taken_count);
+	for (; taken_done < taken_count; taken_done++)
+		dispatch_cluster(taken[taken_done], &targets[taken_done], now);
+}
+
+void
+pa_dispatch_recover(void)
+{
+	for (; taken_done < taken_count; taken_done++)
+		if (taken[taken_done]->state == PA_CLUSTER_WRITING)
+			pa_queue_load(taken[taken_done]);
+}
+
+void
+pa_dispatch_cancel(PaCluster *cluster)
+{
+	Courier__Frame frame = COURIER__FRAME__INIT;
+	Courier__Cancel message = COURIER__CANCEL__INIT;
+
+	if (cluster->cancelling)
+		return;
+	cluster->cancelling = true;
+	message.call_id = cluster->call_id;
+	frame.body_case = COURIER__FRAME__BODY_CANCEL;
+	frame.cancel = &message;
+	pa_courier_send(&frame);
+}

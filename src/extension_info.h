@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/extension_info.h
+ *		Is the extension power_action in this database, and whose is it?
+ *
+ * Called in a transaction, in any process that is connected to a database.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_EXTENSION_INFO_H
+#define PA_EXTENSION_INFO_H
+
+extern bool pa_extension_exists(void);
+
+/* Both raise undefined_object if the extension is not there. */
+extern Oid	pa_extension_owner(void);
+extern Oid	pa_extension_schema(void);
+
+/* true if the OID is that of the extension power_action */
+extern bool pa_extension_is(Oid extension);
+
+#endif							/* PA_EXTENSION_INFO_H */

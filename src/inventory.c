@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/inventory.c
+ *		Triggers on the tables.  See inventory.h.
+ *
+ * An inventory that is loaded from elsewhere lags behind: while an action for
+ * a cluster is due, its word on the status would overwrite what the agent is
+ * about to say, or has just said.  It is then ignored rather than refused, so
+ * that a load of many rows goes on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "extension_info.h"
+#include "inventory.h"
+#include "store_plan.h"
+
+bool		pa_inventory_writing_outcome = false;
+bool		pa_inventory_inserting_requests = false;
+
+PG_FUNCTION_INFO_V1(pa_inventory_keep_cluster_status);
+PG_FUNCTION_INFO_V1(pa_inventory_keep_instance_status);
+PG_FUNCTION_INFO_V1(pa_inventory_cancel_restored);
+
+static TriggerData *
+before_update_of_row(FunctionCallInfo fcinfo, const char *table)
+{
+	TriggerData *trigger;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+
+	trigger = (TriggerData *) fcinfo->context;
+	if (!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger must be fired before the update of a row of %s",
+						table)));
+	return trigger;
+}
+
+static int
+column_number(TupleDesc descriptor, const char *name)
+{
+	int			column = SPI_fnumber(descriptor, name);
+
+	if (column <= 0)
+		elog(ERROR, "column \"%s\" is missing", name);
+	return column;
+}
+
+/*
+ * Is an action for the cluster due?  Asked as the owner: a role that writes
+ * the inventory need not see the queue.  Jobs of another origin do not run,
+ * so they protect nothing.
+ */
+static bool
+action_is_due(Datum cluster_id)
+{
+	static PaPlan plan = {
+		"SELECT 1 FROM power_action.job j "
+		"WHERE j.cluster_id OPERATOR(pg_catalog.=) $1 "
+		"AND j.due_at OPERATOR(pg_catalog.<=) $2 "
+		"AND j.origin_system OPERATOR(pg_catalog.=) $3 "
+		"AND j.origin_database OPERATOR(pg_catalog.=) $4 "
+		"LIMIT 1",
+		4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}, NULL
+	};
+	Datum		values[4];
+	PaResult	result;
+	Oid			user;
+	int			context;
+	bool		due;
+
+	values[0] = cluster_id;
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[3] = ObjectIdGetDatum(MyDatabaseId);
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(pa_extension_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	/* not read-only: a job of the same transaction counts */
+	pa_plan_execute(&plan, values, NULL, false, 1, &result);
+	due = result.count > 0;
+	pa_plan_finish(&result);
+	SetUserIdAndSecContext(user, context);
+	return due;
+}
+
+/*
+ * Trigger on cluster, before the update of a row: who changed the status, and
+ * when.
+ */
+Datum
+pa_inventory_keep_cluster_status(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = before_update_of_row(fcinfo, "cluster");
+	TupleDesc	descriptor = trigger->tg_relation->rd_att;
+	HeapTuple	old = trigger->tg_trigtuple;
+	int			columns[3];
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+	bool		changed;
+	bool		isnull;
+	Datum		new_status;
+
+	if (pa_inventory_writing_outcome)
+		return PointerGetDatum(trigger->tg_newtuple);
+
+	columns[0] = column_number(descriptor, "status");
+	columns[1] = column_number(descriptor, "status_source");
+	columns[2] = column_number(descriptor, "status_changed_at");
+	for (int i = 0; i < 3; i++)
+		values[i] = SPI_getbinval(old, descriptor, columns[i], &isnull);
+
+	new_status = SPI_getbinval(trigger->tg_newtuple, descriptor, columns[0],
+							   &isnull);
+	/* a null is for the NOT NULL constraint to refuse */
+	if (isnull)
+		return PointerGetDatum(trigger->tg_newtuple);
+	changed = strcmp(TextDatumGetCString(new_status),
+					 TextDatumGetCString(values[0])) != 0;
+
+	if (changed &&
+		!action_is_due(SPI_getbinval(old, descriptor,
+									 column_number(descriptor, "cluster_id"),
+									 &isnull)))
+	{
+		values[0] = new_status;
+		values[1] = CStringGetTextDatum("inventory");
+		values[2] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	}
+
+	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_newtuple,
+													 descriptor, 3, columns,
+													 values, nulls));
+}
+
+/*
+ * Trigger on instance, before the update of a row whose status changes.
+ */
+Datum
+pa_inventory_keep_instance_status(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = before_update_of_row(fcinfo, "instance");
+	TupleDesc	descriptor = trigger->tg_relation->rd_att;
+	HeapTuple	old = trigger->tg_trigtuple;
+	int			column;
+	Datum		value;
+	bool		isnull;
+
+	if (pa_inventory_writing_outcome ||
+		!action_is_due(SPI_getbinval(old, descriptor,
+									 column_number(descriptor, "cluster_id"),
+									 &isnull)))
+		return PointerGetDatum(trigger->tg_newtuple);
+
+	column = column_number(descriptor, "status");
+	value = SPI_getbinval(old, descriptor, column, &isnull);
+	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_newtuple,
+													 descriptor, 1, &column,
+													 &value, &isnull));
+}
+
+/*
+ * Trigger on event, before the insert of a row that is not final.  Only the
+ * request functions insert a job along with it; what comes from a dump, or by
+ * hand, would never be done.  Whether it had been sent is not known.
+ */
+Datum
+pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TupleDesc	descriptor;
+	HeapTuple	new;
+	int			columns[4];
+	Datum		values[4];
+	bool		nulls[4] = {false, false, false, false};
+	Datum		not_before;
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger must be fired before the insert of a row of event")));
+
+	new = trigger->tg_trigtuple;
+	if (pa_inventory_inserting_requests)
+		return PointerGetDatum(new);
+
+	descriptor = trigger->tg_relation->rd_att;
+	columns[0] = column_number(descriptor, "status");
+	columns[1] = column_number(descriptor, "cancel_reason");
+	columns[2] = column_number(descriptor, "finished_at");
+	columns[3] = column_number(descriptor, "agent_result");
+	values[0] = CStringGetTextDatum("cancelled");
+	values[1] = CStringGetTextDatum("restored");
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = SPI_getbinval(new, descriptor, columns[3], &nulls[3]);
+
+	/* what was due may have been sent, as far as anybody can tell now */
+	not_before = SPI_getbinval(new, descriptor,
+							   column_number(descriptor, "not_before"),
+							   &isnull);
+	if (!nulls[3] && strcmp(TextDatumGetCString(values[3]), "none") == 0 &&
+		(isnull || DatumGetTimestampTz(not_before) <= now))
+		values[3] = CStringGetTextDatum("unknown");
+
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, descriptor, 4,
+													 columns, values, nulls));
+}

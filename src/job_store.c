@@ -1,0 +1,436 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/job_store.c
+ *		Reading the queue.  See job_store.h.
+ *
+ * A queue is empty when its plans are made and huge when they are used.  So
+ * every statement is written such that one index scan is the only sensible
+ * plan, and the worker switches off the alternatives (worker.c): plans are
+ * kept and do not depend on statistics.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "job_store.h"
+#include "store_plan.h"
+
+/* parameters 1 and 2 of every statement that reads jobs */
+static Datum origin_system;
+static Datum origin_database;
+
+#define OWN_ORIGIN \
+	"j.origin_system OPERATOR(pg_catalog.=) $1 " \
+	"AND j.origin_database OPERATOR(pg_catalog.=) $2 "
+
+#define PLACE_COLUMNS \
+	"j.event_id, j.cluster_id, j.server_name, j.account_name, j.priority, " \
+	"j.due_at, j.expires_at "
+
+#define DETAIL_COLUMNS \
+	PLACE_COLUMNS ", j.retry_at, e.action, e.agent_result, e.attempts, " \
+	"e.started_at, e.triggered_by, e.description "
+
+void
+pa_job_store_set_origin(uint64 system_identifier, Oid database)
+{
+	origin_system = Int64GetDatum((int64) system_identifier);
+	origin_database = ObjectIdGetDatum(database);
+}
+
+static void
+read_place(const PaRow *row, int first, PaJobPlace *place)
+{
+	place->event_id = pa_row_int64(row, first);
+	place->cluster_id = pa_row_text(row, first + 1);
+	place->lane.server_name = pa_row_text(row, first + 2);
+	place->lane.account_name = pa_row_text(row, first + 3);
+	place->lane.priority = pa_row_int16(row, first + 4);
+	place->due_at = pa_row_timestamp(row, first + 5, DT_NOBEGIN);
+	place->expires_at = pa_row_timestamp(row, first + 6, DT_NOEND);
+}
+
+#define PLACE_WIDTH 7
+
+static void
+read_detail(const PaRow *row, int first, PaJobDetail *job)
+{
+	char	   *action;
+	char	   *result;
+
+	read_place(row, first, &job->place);
+	first += PLACE_WIDTH;
+	job->retry_at = pa_row_timestamp(row, first, DT_NOBEGIN);
+	action = pa_row_text(row, first + 1);
+	job->action = action ? pa_action_from_name(action) : PA_ACTION_INVALID;
+	result = pa_row_text(row, first + 2);
+	job->agent_result = result ? pa_agent_result_from_name(result) :
+		PA_RESULT_NONE;
+	job->attempts = action ? pa_row_int32(row, first + 3) : 0;
+	job->started_at = pa_row_timestamp(row, first + 4, DT_NOBEGIN);
+	job->triggered_by = pa_row_text(row, first + 5);
+	job->description = pa_row_text(row, first + 6);
+	if (job->triggered_by == NULL)
+		job->triggered_by = pstrdup("");
+	if (job->description == NULL)
+		job->description = pstrdup("");
+}
+
+/* collectors: one row to one element of the list */
+static void *
+collect_place(const PaRow *row)
+{
+	PaJobPlace *place = palloc(sizeof(PaJobPlace));
+
+	read_place(row, 1, place);
+	return place;
+}
+
+static void *
+collect_detail(const PaRow *row)
+{
+	PaJobDetail *job = palloc(sizeof(PaJobDetail));
+
+	read_detail(row, 1, job);
+	return job;
+}
+
+static void *
+collect_lane(const PaRow *row)
+{
+	PaLaneKey  *lane = palloc(sizeof(PaLaneKey));
+
+	lane->server_name = pa_row_text(row, 1);
+	lane->account_name = pa_row_text(row, 2);
+	lane->priority = pa_row_int16(row, 3);
+	return lane;
+}
+
+static void *
+collect_lane_start(const PaRow *row)
+{
+	PaLaneStart *start = palloc(sizeof(PaLaneStart));
+
+	start->key.server_name = pa_row_text(row, 1);
+	start->key.account_name = pa_row_text(row, 2);
+	start->key.priority = pa_row_int16(row, 3);
+	start->due_at = pa_row_timestamp(row, 4, DT_NOBEGIN);
+	return start;
+}
+
+int64
+pa_job_store_highest(void)
+{
+	static PaPlan plan = {
+		"SELECT j.event_id FROM power_action.job j WHERE " OWN_ORIGIN
+		"ORDER BY j.event_id DESC LIMIT 1",
+		2, {INT8OID, OIDOID}
+	};
+	Datum		values[] = {origin_system, origin_database};
+	PaResult	result;
+	int64		highest = 0;
+
+	pa_plan_execute(&plan, values, NULL, true, 0, &result);
+	if (result.count > 0)
+		highest = pa_row_int64(&result.rows[0], 1);
+	pa_plan_finish(&result);
+	return highest;
+}
+
+List *
+pa_job_store_lanes(void)
+{
+	/* the index is read once for each lane, not once for each job */
+	static PaPlan plan = {
+		"WITH RECURSIVE lane AS ( "
+		"(SELECT j.server_name, j.account_name, j.priority "
+		"FROM power_action.job j "
+		"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) "
+		"UNION ALL "
+		"SELECT n.server_name, n.account_name, n.priority FROM lane l "
+		"CROSS JOIN LATERAL (SELECT j.server_name, j.account_name, j.priority "
+		"FROM power_action.job j "
+		"WHERE (j.server_name, j.account_name, j.priority) "
+		"OPERATOR(pg_catalog.>) (l.server_name, l.account_name, l.priority) "
+		"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) n) "
+		"SELECT l.server_name, l.account_name, l.priority FROM lane l",
+		0, {0}
+	};
+
+	return pa_plan_list(&plan, NULL, NULL, collect_lane);
+}
+
+List *
+pa_job_store_lane_starts(PaEventRange range)
+{
+	static PaPlan plan = {
+		"SELECT j.server_name, j.account_name, j.priority, "
+		"pg_catalog.min(j.due_at) FROM power_action.job j "
+		"WHERE j.event_id OPERATOR(pg_catalog.>=) $3 "
+		"AND j.event_id OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
+		"GROUP BY j.server_name, j.account_name, j.priority",
+		4, {INT8OID, OIDOID, INT8OID, INT8OID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		Int64GetDatum(range.low), Int64GetDatum(range.high)};
+
+	return pa_plan_list(&plan, values, NULL, collect_lane_start);
+}
+
+List *
+pa_job_store_places(PaEventRange range, int limit)
+{
+	static PaPlan plan = {
+		"SELECT " PLACE_COLUMNS "FROM power_action.job j "
+		"WHERE j.event_id OPERATOR(pg_catalog.>=) $3 "
+		"AND j.event_id OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
+		"ORDER BY j.event_id LIMIT $5",
+		5, {INT8OID, OIDOID, INT8OID, INT8OID, INT4OID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		Int64GetDatum(range.low), Int64GetDatum(range.high),
+	Int32GetDatum(limit)};
+
+	return pa_plan_list(&plan, values, NULL, collect_place);
+}
+
+/* When the lanes that were read to their end have their next job. */
+static void
+find_next_due(PaLaneRequest *lanes, int count, TimestampTz now)
+{
+	static PaPlan plan = {
+		"SELECT (SELECT j.due_at FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) $1 "
+		"AND j.account_name OPERATOR(pg_catalog.=) $2 "
+		"AND j.priority OPERATOR(pg_catalog.=) $3 "
+		"AND j.due_at OPERATOR(pg_catalog.>) $4 "
+		"ORDER BY j.due_at LIMIT 1)",
+		4, {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID}
+	};
+
+	for (int i = 0; i < count; i++)
+	{
+		PaLaneRequest *lane = &lanes[i];
+		PaResult	result;
+
+		if (lane->count >= lane->limit)
+			continue;
+		pa_plan_execute(&plan,
+						(Datum[])
+						{
+							CStringGetTextDatum(lane->key.server_name),
+							CStringGetTextDatum(lane->key.account_name),
+							Int16GetDatum(lane->key.priority),
+							TimestampTzGetDatum(now)
+						}, NULL, true, 1, &result);
+		lane->next_due = pa_row_timestamp(&result.rows[0], 1, DT_NOEND);
+		pa_plan_finish(&result);
+	}
+}
+
+List *
+pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
+{
+	static PaPlan plan = {
+		"SELECT j.event_id, j.cluster_id, l.server_name, l.account_name, "
+		"l.priority, j.due_at, j.expires_at, l.n "
+		"FROM unnest($3, $4, $5, $6, $7, $8) WITH ORDINALITY "
+		"AS l(server_name, account_name, priority, due_at, event_id, "
+		"room, n) "
+		"CROSS JOIN LATERAL (SELECT j.event_id, j.cluster_id, j.due_at, "
+		"j.expires_at FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
+		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
+		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"AND (j.due_at, j.event_id) OPERATOR(pg_catalog.>) "
+		"(l.due_at, l.event_id) "
+		"AND j.due_at OPERATOR(pg_catalog.<=) $9 AND " OWN_ORIGIN
+		"ORDER BY j.due_at, j.event_id LIMIT l.room) j",
+		9, {INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
+		TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}
+	};
+	Datum	   *columns[6];
+	Datum		values[9];
+	PaResult	result;
+	List	   *places = NIL;
+
+	for (int c = 0; c < 6; c++)
+		columns[c] = palloc(sizeof(Datum) * count);
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = CStringGetTextDatum(lanes[i].key.server_name);
+		columns[1][i] = CStringGetTextDatum(lanes[i].key.account_name);
+		columns[2][i] = Int16GetDatum(lanes[i].key.priority);
+		columns[3][i] = TimestampTzGetDatum(lanes[i].due_at);
+		columns[4][i] = Int64GetDatum(lanes[i].event_id);
+		columns[5][i] = Int32GetDatum(lanes[i].limit);
+		lanes[i].count = 0;
+	}
+	values[0] = origin_system;
+	values[1] = origin_database;
+	values[2] = pa_array(columns[0], NULL, count, TEXTOID);
+	values[3] = pa_array(columns[1], NULL, count, TEXTOID);
+	values[4] = pa_array(columns[2], NULL, count, INT2OID);
+	values[5] = pa_array(columns[3], NULL, count, TIMESTAMPTZOID);
+	values[6] = pa_array(columns[4], NULL, count, INT8OID);
+	values[7] = pa_array(columns[5], NULL, count, INT4OID);
+	values[8] = TimestampTzGetDatum(now);
+
+	pa_plan_execute(&plan, values, NULL, true, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		const PaRow *row = &result.rows[i];
+		PaLaneRequest *lane = &lanes[pa_row_int64(row, PLACE_WIDTH + 1) - 1];
+		PaJobPlace *place = collect_place(row);
+
+		lane->count++;
+		lane->due_at = place->due_at;
+		lane->event_id = place->event_id;
+		places = lappend(places, place);
+	}
+	pa_plan_finish(&result);
+	find_next_due(lanes, count, now);
+	return places;
+}
+
+List *
+pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
+						 int limit)
+{
+	static PaPlan plan = {
+		"SELECT " DETAIL_COLUMNS
+		"FROM pg_catalog.unnest($3) WITH ORDINALITY AS c(cluster_id, n) "
+		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"WHERE j.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
+		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
+		"ORDER BY j.due_at, j.event_id LIMIT $5) j "
+		"LEFT JOIN power_action.event e "
+		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id "
+		"ORDER BY c.n, j.due_at, j.event_id",
+		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
+	};
+	Datum	   *ids = palloc(sizeof(Datum) * count);
+	Datum		values[5];
+
+	for (int i = 0; i < count; i++)
+		ids[i] = CStringGetTextDatum(cluster_ids[i]);
+	values[0] = origin_system;
+	values[1] = origin_database;
+	values[2] = pa_array(ids, NULL, count, TEXTOID);
+	values[3] = TimestampTzGetDatum(now);
+	values[4] = Int32GetDatum(limit);
+	return pa_plan_list(&plan, values, NULL, collect_detail);
+}
+
+List *
+pa_job_store_expired(TimestampTz now, int limit)
+{
+	static PaPlan plan = {
+		"SELECT " DETAIL_COLUMNS
+		"FROM (SELECT j.* FROM power_action.job j "
+		"WHERE j.expires_at OPERATOR(pg_catalog.<=) $3 AND " OWN_ORIGIN
+		"ORDER BY j.expires_at LIMIT $4) j "
+		"LEFT JOIN power_action.event e "
+		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id",
+		4, {INT8OID, OIDOID, TIMESTAMPTZOID, INT4OID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		TimestampTzGetDatum(now), Int32GetDatum(limit)};
+
+	return pa_plan_list(&plan, values, NULL, collect_detail);
+}
+
+TimestampTz
+pa_job_store_next_expiry(TimestampTz now)
+{
+	static PaPlan plan = {
+		"SELECT (SELECT j.expires_at FROM power_action.job j "
+		"WHERE j.expires_at OPERATOR(pg_catalog.>) $3 AND " OWN_ORIGIN
+		"ORDER BY j.expires_at LIMIT 1)",
+		3, {INT8OID, OIDOID, TIMESTAMPTZOID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		TimestampTzGetDatum(now)};
+	PaResult	result;
+	TimestampTz next;
+
+	pa_plan_execute(&plan, values, NULL, true, 1, &result);
+	next = pa_row_timestamp(&result.rows[0], 1, DT_NOEND);
+	pa_plan_finish(&result);
+	return next;
+}
+
+List *
+pa_job_store_due_before(const char *server_name, TimestampTz due_before,
+						int limit)
+{
+	/* priorities and accounts are skipped through, as in the claim */
+	static PaPlan plan = {
+		"WITH RECURSIVE lane AS ( "
+		"(SELECT j.account_name, j.priority FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
+		"ORDER BY j.account_name, j.priority LIMIT 1) "
+		"UNION ALL "
+		"SELECT n.account_name, n.priority FROM lane l "
+		"CROSS JOIN LATERAL (SELECT j.account_name, j.priority "
+		"FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
+		"AND (j.account_name, j.priority) OPERATOR(pg_catalog.>) "
+		"(l.account_name, l.priority) "
+		"ORDER BY j.account_name, j.priority LIMIT 1) n) "
+		"SELECT " DETAIL_COLUMNS "FROM lane l "
+		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
+		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
+		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
+		"ORDER BY j.due_at, j.event_id LIMIT $5) j "
+		"LEFT JOIN power_action.event e "
+		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id LIMIT $5",
+		5, {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, INT4OID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		CStringGetTextDatum(server_name), TimestampTzGetDatum(due_before),
+	Int32GetDatum(limit)};
+
+	return pa_plan_list(&plan, values, NULL, collect_detail);
+}
+
+static void *
+collect_cancellation(const PaRow *row)
+{
+	PaCancellation *cancellation = palloc0(sizeof(PaCancellation));
+
+	cancellation->event_id = pa_row_int64(row, 1);
+	cancellation->cancelled_by = pa_row_text(row, 2);
+	cancellation->reason = pa_row_text(row, 3);
+	cancellation->has_job = !pa_row_is_null(row, 4);
+	if (cancellation->has_job)
+		read_detail(row, 4, &cancellation->job);
+	return cancellation;
+}
+
+List *
+pa_job_store_cancellations(int limit)
+{
+	/* of any origin: what is held here may be cancelled here */
+	static PaPlan plan = {
+		"SELECT c.event_id, c.cancelled_by, c.reason, " DETAIL_COLUMNS
+		"FROM (SELECT c.event_id, c.cancelled_by, c.reason, "
+		"c.cancellation_id FROM power_action.cancellation c "
+		"ORDER BY c.cancellation_id LIMIT $1) c "
+		"LEFT JOIN power_action.job j "
+		"ON j.event_id OPERATOR(pg_catalog.=) c.event_id "
+		"LEFT JOIN power_action.event e "
+		"ON e.event_id OPERATOR(pg_catalog.=) c.event_id",
+		1, {INT4OID}
+	};
+	Datum		values[] = {Int32GetDatum(limit)};
+
+	return pa_plan_list(&plan, values, NULL, collect_cancellation);
+}

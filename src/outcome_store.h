@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/outcome_store.h
+ *		Writing outcomes: all SQL by which the worker changes events, jobs,
+ *		attempts, clusters and instances.
+ *
+ * Called in the worker only, inside a transaction with an active snapshot.
+ * Each function is one statement for many rows; what belongs together is one
+ * transaction of the caller.  Raises whatever the statements raise, among it
+ * errors of triggers that users have put on these tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_OUTCOME_STORE_H
+#define PA_OUTCOME_STORE_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+#include "words.h"
+
+/* What is to be written about one event. */
+typedef struct PaOutcome
+{
+	int64		event_id;
+	PaAction	action;
+	PaEventStatus status;
+	PaAgentResult agent_result;
+	PaErrorSource error_source; /* with status failed only, as the next two */
+	const char *error_code;
+	const char *error_message;
+	int			attempts;		/* calls made so far */
+	TimestampTz started_at;		/* DT_NOBEGIN: not started */
+	TimestampTz finished_at;	/* of a final status */
+	int64		superseded_by;	/* 0: not */
+	const char *cancelled_by;	/* NULL: not */
+	const char *cancel_reason;	/* NULL: none */
+	int			instances_total;	/* -1: as it is */
+	int			instances_done;
+	const char *instances_failed;	/* text of an array, NULL: none */
+
+	/* an attempt that did not succeed: a row of its own */
+	bool		attempt_failed;
+	TimestampTz attempt_started;
+	TimestampTz attempt_finished;
+	const char *attempt_code;
+	const char *attempt_message;
+
+	/* of a job that stays: when it may be tried again, DT_NOBEGIN: unchanged */
+	TimestampTz retry_at;
+
+	/* a request to cancel this event is answered by this outcome */
+	bool		cancellation_done;
+} PaOutcome;
+
+/* What is to be written about one cluster and its instances. */
+typedef struct PaClusterChange
+{
+	const char *cluster_id;
+	PaPowerState status;
+	bool		from_agent;		/* else merely accepted */
+	int			instance_count;
+	char	  **instance_ids;
+	int		   *instance_states;	/* < 0: leave as it is */
+} PaClusterChange;
+
+/*
+ * Locks the rows of clusters that nobody else has locked and returns in
+ * "locked" which of them could be; false also for one that does not exist.
+ */
+extern void pa_outcome_store_lock_clusters(const char **cluster_ids,
+										   int count, bool *locked);
+
+/* Which of the clusters exist. */
+extern void pa_outcome_store_find_clusters(const char **cluster_ids,
+										   int count, bool *found);
+
+extern void pa_outcome_store_write_clusters(PaClusterChange **changes,
+											int count);
+extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
+
+/*
+ * Marks events as running whose calls last; skips those that somebody has
+ * locked.  It informs; nothing depends on it.
+ */
+extern void pa_outcome_store_mark_running(const int64 *event_ids,
+										  const TimestampTz *started_at,
+										  int count);
+
+/* Removes answered requests to cancel. */
+extern void pa_outcome_store_forget_cancellations(const int64 *event_ids,
+												  int count);
+
+/*
+ * Removes up to "limit" final events that finished before "cutoff", with
+ * their attempts, from those with ids above *bound; moves *bound up to where
+ * the next call has to go on.  Returns how many were removed.
+ */
+extern int64 pa_outcome_store_prune(TimestampTz cutoff, int limit,
+									int64 *bound);
+
+/*
+ * Makes a new epoch of this database durable at the commit of the caller and
+ * returns it.  *moved: the database is a copy of the one that wrote last.
+ */
+extern int64 pa_outcome_store_next_epoch(uint64 system_identifier,
+										 Oid database, bool *moved);
+
+#endif							/* PA_OUTCOME_STORE_H */

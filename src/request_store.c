@@ -1,0 +1,587 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/request_store.c
+ *		All SQL of requests.  See request_store.h.
+ *
+ * Every name and operator is qualified: the waiting procedures cannot pin
+ * the search path (SET forbids COMMIT), and much of this runs as the owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "extension_info.h"
+#include "inventory.h"
+#include "request_store.h"
+#include "store_plan.h"
+
+/*
+ * The extension's owner.  Asked several times for each request, so remembered
+ * for the transaction.
+ */
+static Oid
+extension_owner(void)
+{
+	static TransactionId known_in = InvalidTransactionId;
+	static Oid	owner;
+	TransactionId transaction = GetTopTransactionIdIfAny();
+
+	if (!TransactionIdIsValid(transaction) || transaction != known_in)
+	{
+		owner = pa_extension_owner();
+		known_in = transaction;
+	}
+	return owner;
+}
+
+void
+pa_request_store_become_owner(Oid *user, int *context)
+{
+	GetUserIdAndSecContext(user, context);
+	SetUserIdAndSecContext(extension_owner(),
+						   *context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+pa_request_store_become_caller(Oid user, int context)
+{
+	SetUserIdAndSecContext(user, context);
+}
+
+/* The owner and superusers may do everything, with no row in access. */
+bool
+pa_request_store_caller_is_owner(void)
+{
+	return has_privs_of_role(GetUserId(), extension_owner());
+}
+
+static text *
+copy_text(const PaRow *row, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row->tuple, column, row->descriptor,
+									 &isnull);
+
+	return isnull ? NULL : DatumGetTextPCopy(value);
+}
+
+static bool
+text_equal(const text *one, const text *other)
+{
+	if (one == NULL || other == NULL)
+		return one == other;
+	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
+		memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
+			   VARSIZE_ANY_EXHDR(one)) == 0;
+}
+
+int
+pa_request_store_compare_ids(const text *one, const text *other)
+{
+	int			one_length = VARSIZE_ANY_EXHDR(one);
+	int			other_length = VARSIZE_ANY_EXHDR(other);
+	int			result = memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
+								Min(one_length, other_length));
+
+	return result != 0 ? result : one_length - other_length;
+}
+
+/* The item of the cluster that a row speaks of. */
+static PaRequestItem *
+item_of_row(const PaRow *row, int column, PaRequestItem **sorted, int count)
+{
+	bool		isnull;
+	text	   *cluster_id = DatumGetTextPP(heap_getattr(row->tuple, column,
+														 row->descriptor,
+														 &isnull));
+	int			low = 0;
+	int			high = count - 1;
+
+	while (low <= high)
+	{
+		int			middle = low + (high - low) / 2;
+		int			order;
+
+		order = pa_request_store_compare_ids(cluster_id,
+											 sorted[middle]->cluster_id);
+		if (order == 0)
+			return sorted[middle];
+		if (order < 0)
+			high = middle - 1;
+		else
+			low = middle + 1;
+	}
+	elog(ERROR, "cluster was not asked for");
+}
+
+static Datum
+id_array(PaRequestItem **items, int count)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		values[i] = PointerGetDatum(items[i]->cluster_id);
+	return pa_array(values, NULL, count, TEXTOID);
+}
+
+/* Accounts that the caller may operate. */
+typedef struct OperatedAccounts
+{
+	bool		all;
+	int			count;
+	text	  **names;
+} OperatedAccounts;
+
+static void
+read_operated_accounts(OperatedAccounts *accounts)
+{
+	static PaPlan plan = {
+		"SELECT m.account_name FROM power_action.my_access m "
+		"WHERE m.privilege OPERATOR(pg_catalog.=) 'operate'",
+		0, {0}, NULL
+	};
+	PaResult	result;
+
+	accounts->all = pa_request_store_caller_is_owner();
+	accounts->count = 0;
+	if (accounts->all)
+		return;
+
+	pa_plan_execute(&plan, NULL, NULL, false, 0, &result);
+	accounts->names = palloc(sizeof(text *) * (result.count + 1));
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		text	   *name = copy_text(&result.rows[i], 1);
+
+		if (name == NULL)
+			accounts->all = true;
+		else
+			accounts->names[accounts->count++] = name;
+	}
+	pa_plan_finish(&result);
+}
+
+static bool
+operates_account(const OperatedAccounts *accounts, const text *account_name)
+{
+	if (accounts->all)
+		return true;
+	for (int i = 0; i < accounts->count; i++)
+		if (text_equal(accounts->names[i], account_name))
+			return true;
+	return false;
+}
+
+/* As the caller: which of the clusters row-level security lets him see. */
+static void
+find_visible(PaRequestItem **sorted, int count)
+{
+	static PaPlan plan = {
+		"SELECT c.cluster_id FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
+		1, {TEXTARRAYOID}, NULL
+	};
+	Datum		argument = id_array(sorted, count);
+	PaResult	result;
+
+	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
+	pa_plan_finish(&result);
+}
+
+/* As the owner: what a request needs to know of clusters. */
+static void
+read_clusters(PaRequestItem **sorted, int count, bool all_visible,
+			  const OperatedAccounts *accounts)
+{
+	static PaPlan plan = {
+		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
+		"a.server_name, c.status OPERATOR(pg_catalog.=) 'terminated', "
+		"n.total, n.live "
+		"FROM power_action.cluster c "
+		"JOIN power_action.account a "
+		"ON a.account_name OPERATOR(pg_catalog.=) c.account_name "
+		"CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS total, "
+		"pg_catalog.count(*) FILTER (WHERE "
+		"i.status OPERATOR(pg_catalog.<>) 'terminated') AS live "
+		"FROM power_action.instance i "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id) n "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
+		1, {TEXTARRAYOID}, NULL
+	};
+	Datum		argument = id_array(sorted, count);
+	PaResult	result;
+	Oid			user;
+	int			context;
+
+	pa_request_store_become_owner(&user, &context);
+	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		const PaRow *row = &result.rows[i];
+		PaRequestItem *item = item_of_row(row, 1, sorted, count);
+
+		item->found = item->found || all_visible;
+		if (!item->found)
+			continue;
+		item->cluster_name = copy_text(row, 2);
+		item->account_name = copy_text(row, 3);
+		item->server_name = copy_text(row, 4);
+		item->terminated = pa_row_bool(row, 5);
+		item->instances_total = (int) pa_row_int64(row, 6);
+		item->instances_live = (int) pa_row_int64(row, 7);
+		item->may_operate = operates_account(accounts, item->account_name);
+	}
+	pa_plan_finish(&result);
+	pa_request_store_become_caller(user, context);
+}
+
+bool
+pa_request_store_may_operate(const text *account_name)
+{
+	OperatedAccounts accounts;
+
+	read_operated_accounts(&accounts);
+	return operates_account(&accounts, account_name);
+}
+
+void
+pa_request_store_find(PaRequestItem **sorted, int count)
+{
+	bool		all_visible = pa_request_store_caller_is_owner();
+	OperatedAccounts accounts;
+
+	read_operated_accounts(&accounts);
+	if (!all_visible)
+		find_visible(sorted, count);
+	read_clusters(sorted, count, all_visible, &accounts);
+
+	/* visible, but deleted in between */
+	for (int i = 0; i < count; i++)
+		if (sorted[i]->account_name == NULL)
+			sorted[i]->found = false;
+}
+
+char *
+pa_request_store_id_of_name(const text *cluster_name)
+{
+	static PaPlan plan = {
+		"SELECT c.cluster_id FROM power_action.cluster c "
+		"WHERE c.cluster_name OPERATOR(pg_catalog.=) $1 "
+		"ORDER BY c.cluster_id",
+		1, {TEXTOID}, NULL
+	};
+	Datum		argument = PointerGetDatum(cluster_name);
+	PaResult	result;
+	char	   *cluster_id = NULL;
+
+	pa_plan_execute(&plan, &argument, NULL, false, 1, &result);
+	if (result.count > 0)
+		cluster_id = pa_row_text(&result.rows[0], 1);
+	pa_plan_finish(&result);
+	return cluster_id;
+}
+
+/* Address of the client; it does not change while the session lives. */
+static Datum
+client_address(bool *isnull)
+{
+	static bool known = false;
+	static bool none;
+	static Datum address;
+
+	if (!known)
+	{
+		LOCAL_FCINFO(fcinfo, 0);
+		Datum		value;
+
+		InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+		value = inet_client_addr(fcinfo);
+		none = fcinfo->isnull;
+		if (!none)
+		{
+			MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+			address = datumCopy(value, false, -1);
+			MemoryContextSwitchTo(caller);
+		}
+		known = true;
+	}
+	*isnull = none;
+	return address;
+}
+
+static Datum
+optional_text(const text *value, char *null)
+{
+	*null = value ? ' ' : 'n';
+	return PointerGetDatum(value);
+}
+
+/*
+ * $1 to $14 are of the request, $15 to $21 arrays with one element for each
+ * cluster.  The ids of the events come in the order of the arrays.
+ */
+#define INSERT_EVENTS \
+	"WITH e AS (INSERT INTO power_action.event AS n (action, cluster_id, " \
+	"cluster_name, account_name, server_name, triggered_by, description, " \
+	"status, error_source, error_code, error_message, requested_by, " \
+	"client_addr, application_name, requested_at, not_before, expires_at, " \
+	"finished_at, priority, request_key, instances_total) " \
+	"SELECT $1, i.cluster_id, i.cluster_name, i.account_name, " \
+	"i.server_name, $2, $3, " \
+	"CASE WHEN i.error_code IS NULL THEN 'pending' ELSE 'failed' END, " \
+	"CASE WHEN i.error_code IS NULL THEN NULL ELSE 'request' END, " \
+	"i.error_code, i.error_message, $4, $5, $6, $7, $8, $9, " \
+	"CASE WHEN i.error_code IS NULL THEN NULL ELSE $7 END, $10, $11, " \
+	"i.instances_total " \
+	"FROM ROWS FROM (pg_catalog.unnest($15), pg_catalog.unnest($16), " \
+	"pg_catalog.unnest($17), pg_catalog.unnest($18), " \
+	"pg_catalog.unnest($19), pg_catalog.unnest($20), " \
+	"pg_catalog.unnest($21)) AS i (cluster_id, cluster_name, " \
+	"account_name, server_name, error_code, error_message, " \
+	"instances_total) "
+#define INSERT_JOBS \
+	"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, " \
+	"n.status), j AS (INSERT INTO power_action.job (event_id, cluster_id, " \
+	"server_name, account_name, priority, due_at, expires_at, " \
+	"origin_system, origin_database) " \
+	"SELECT e.event_id, e.cluster_id, e.server_name, e.account_name, " \
+	"$10, $12, $9, $13, $14 " \
+	"FROM e WHERE e.status OPERATOR(pg_catalog.=) 'pending') " \
+	"SELECT e.event_id, e.cluster_id FROM e"
+
+#define INSERT_TYPES \
+	{TEXTOID, TEXTOID, TEXTOID, NAMEOID, INETOID, TEXTOID, TIMESTAMPTZOID, \
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, TEXTOID, TIMESTAMPTZOID, \
+	INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}
+
+#define REQUEST_ARGUMENTS	14
+#define ITEM_ARGUMENTS		7
+
+static PaPlan insert_plan = {
+	INSERT_EVENTS INSERT_JOBS,
+	REQUEST_ARGUMENTS + ITEM_ARGUMENTS, INSERT_TYPES, NULL
+};
+
+/* waits for another session that is inserting the same key */
+static PaPlan insert_keyed_plan = {
+	INSERT_EVENTS
+	"ON CONFLICT (requested_by, request_key, cluster_id) "
+	"WHERE request_key IS NOT NULL DO NOTHING "
+	INSERT_JOBS,
+	REQUEST_ARGUMENTS + ITEM_ARGUMENTS, INSERT_TYPES, NULL
+};
+
+static void
+request_arguments(const PaRequest *request, Datum *values, char *nulls)
+{
+	bool		isnull;
+
+	memset(nulls, ' ', REQUEST_ARGUMENTS);
+	values[0] = CStringGetTextDatum(pa_action_name(request->action));
+	values[1] = PointerGetDatum(request->triggered_by);
+	values[2] = optional_text(request->description, &nulls[2]);
+	values[3] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
+	values[3] = DirectFunctionCall1(namein, values[3]);
+	values[4] = client_address(&isnull);
+	nulls[4] = isnull ? 'n' : ' ';
+	values[5] = CStringGetTextDatum(application_name ? application_name : "");
+	values[6] = TimestampTzGetDatum(request->requested_at);
+	values[7] = TimestampTzGetDatum(request->not_before);
+	nulls[7] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
+	values[8] = TimestampTzGetDatum(request->expires_at);
+	nulls[8] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
+	values[9] = Int16GetDatum(request->priority);
+	values[10] = optional_text(request->request_key, &nulls[10]);
+	values[11] = TimestampTzGetDatum(Max(request->requested_at,
+										 request->not_before));
+	values[12] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[13] = ObjectIdGetDatum(MyDatabaseId);
+}
+
+static void
+item_arguments(PaRequestItem **items, int count, Datum *arrays)
+{
+	Datum	   *values[ITEM_ARGUMENTS];
+	bool	   *nulls[ITEM_ARGUMENTS];
+
+	for (int c = 0; c < ITEM_ARGUMENTS; c++)
+	{
+		values[c] = palloc0(sizeof(Datum) * count);
+		nulls[c] = palloc(sizeof(bool) * count);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const PaRequestItem *item = items[i];
+
+		values[0][i] = PointerGetDatum(item->cluster_id);
+		values[1][i] = PointerGetDatum(item->cluster_name);
+		values[2][i] = PointerGetDatum(item->account_name);
+		values[3][i] = PointerGetDatum(item->server_name);
+		if (item->error_code)
+		{
+			values[4][i] = CStringGetTextDatum(item->error_code);
+			values[5][i] = CStringGetTextDatum(item->error_message);
+		}
+		for (int c = 0; c < 6; c++)
+			nulls[c][i] = values[c][i] == 0;
+		values[6][i] = Int32GetDatum(item->instances_live);
+		nulls[6][i] = !item->found;
+	}
+	for (int c = 0; c < ITEM_ARGUMENTS; c++)
+		arrays[c] = pa_array(values[c], nulls[c], count,
+							 c == 6 ? INT4OID : TEXTOID);
+}
+
+/* Inserts what can be inserted and sets event_id of just that. */
+static void
+insert_events(const PaRequest *request, PaRequestItem **items,
+			  PaRequestItem **sorted, int count, int sorted_count)
+{
+	Datum		values[REQUEST_ARGUMENTS + ITEM_ARGUMENTS];
+	char		nulls[REQUEST_ARGUMENTS + ITEM_ARGUMENTS];
+	PaResult	result;
+
+	request_arguments(request, values, nulls);
+	item_arguments(items, count, values + REQUEST_ARGUMENTS);
+	memset(nulls + REQUEST_ARGUMENTS, ' ', ITEM_ARGUMENTS);
+
+	/* tells the trigger on event that these have jobs */
+	pa_inventory_inserting_requests = true;
+	PG_TRY();
+	{
+		pa_plan_execute(request->request_key ? &insert_keyed_plan :
+						&insert_plan, values, nulls, false, 0, &result);
+	}
+	PG_FINALLY();
+	{
+		pa_inventory_inserting_requests = false;
+	}
+	PG_END_TRY();
+
+	for (uint64 i = 0; i < result.count; i++)
+		item_of_row(&result.rows[i], 2, sorted, sorted_count)->event_id =
+			pa_row_int64(&result.rows[i], 1);
+	pa_plan_finish(&result);
+}
+
+/* Raises an error if an event was not requested with these arguments. */
+static void
+check_same_arguments(const PaRequest *request, const PaRow *row,
+					 const PaRequestItem *item)
+{
+	const char *differs = NULL;
+
+	if (strcmp(pa_row_text(row, 4), pa_action_name(request->action)) != 0)
+		differs = "action";
+	else if (!text_equal(copy_text(row, 5), request->triggered_by))
+		differs = "triggered_by";
+	else if (!text_equal(copy_text(row, 6), request->description))
+		differs = "description";
+	else if (pa_row_timestamp(row, 7, DT_NOBEGIN) != request->not_before)
+		differs = "not_before";
+	else if (pa_row_timestamp(row, 8, DT_NOEND) != request->expires_at)
+		differs = "expires_at";
+	else if (pa_row_int16(row, 9) != request->priority)
+		differs = "priority";
+
+	if (differs)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("request_key \"%s\" was used with other arguments for cluster \"%s\"",
+						text_to_cstring(request->request_key),
+						text_to_cstring(item->cluster_id)),
+				 errdetail("Event " INT64_FORMAT " has it and differs in \"%s\".",
+						   item->event_id, differs),
+				 errhint("Repeat a request with exactly the same arguments, or use a new request_key.")));
+}
+
+/* Takes the events that are there already with this request_key. */
+static void
+take_repeated(const PaRequest *request, PaRequestItem **items, int count,
+			  PaRequestItem **sorted, int sorted_count)
+{
+	static PaPlan plan = {
+		"SELECT e.event_id, e.cluster_id, e.status, e.action, "
+		"e.triggered_by, e.description, e.not_before, e.expires_at, "
+		"e.priority, e.error_code FROM power_action.event e "
+		"WHERE e.requested_by OPERATOR(pg_catalog.=) $1 "
+		"AND e.request_key OPERATOR(pg_catalog.=) $2 "
+		"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3)",
+		3, {NAMEOID, TEXTOID, TEXTARRAYOID}, NULL
+	};
+	Datum		values[3];
+	PaResult	result;
+
+	values[0] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
+	values[0] = DirectFunctionCall1(namein, values[0]);
+	values[1] = PointerGetDatum(request->request_key);
+	values[2] = id_array(items, count);
+	pa_plan_execute(&plan, values, NULL, false, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		const PaRow *row = &result.rows[i];
+		PaRequestItem *item = item_of_row(row, 2, sorted, sorted_count);
+
+		item->event_id = pa_row_int64(row, 1);
+		item->repeated = true;
+		item->status = pa_row_text(row, 3);
+		item->error_code = pa_row_text(row, 10);
+		check_same_arguments(request, row, item);
+	}
+	pa_plan_finish(&result);
+}
+
+void
+pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
+						PaRequestItem **sorted, int count)
+{
+	PaRequestItem **open = palloc(sizeof(PaRequestItem *) * count);
+	int			open_count = count;
+	Oid			user;
+	int			context;
+
+	memcpy(open, items, sizeof(PaRequestItem *) * count);
+	pa_request_store_become_owner(&user, &context);
+
+	/*
+	 * A second round is needed only if an event with this key is removed
+	 * between the attempt to insert and the look at what is there.
+	 */
+	while (open_count > 0)
+	{
+		int			left = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		insert_events(request, open, sorted, open_count, count);
+		for (int i = 0; i < open_count; i++)
+			if (open[i]->event_id == 0)
+				open[left++] = open[i];
+		open_count = left;
+
+		if (open_count > 0)
+			take_repeated(request, open, open_count, sorted, count);
+		left = 0;
+		for (int i = 0; i < open_count; i++)
+			if (open[i]->event_id == 0)
+				open[left++] = open[i];
+		open_count = left;
+	}
+	pa_request_store_become_caller(user, context);
+}

@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/request_store.h
+ *		All SQL of requests: looking up clusters, inserting events and jobs.
+ *
+ * Called in client backends, inside a transaction with an active snapshot.
+ * Functions that act "as the owner" switch to the extension's owner and back;
+ * if they raise an ERROR, the end of the transaction switches back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_REQUEST_STORE_H
+#define PA_REQUEST_STORE_H
+
+#include "datatype/timestamp.h"
+#include "words.h"
+
+/* What all clusters of one call have in common. */
+typedef struct PaRequest
+{
+	PaAction	action;
+	text	   *triggered_by;
+	text	   *description;	/* NULL: none */
+	text	   *request_key;	/* NULL: none */
+	TimestampTz not_before;		/* DT_NOBEGIN: none */
+	TimestampTz expires_at;		/* DT_NOEND: never */
+	int16		priority;
+	TimestampTz requested_at;
+} PaRequest;
+
+/* One cluster of a call.  The texts belong to the caller's context. */
+typedef struct PaRequestItem
+{
+	text	   *cluster_id;
+
+	/* set by pa_request_store_find */
+	bool		found;			/* exists, and the caller may see it */
+	bool		may_operate;
+	bool		terminated;
+	text	   *cluster_name;
+	text	   *account_name;
+	text	   *server_name;
+	int			instances_total;
+	int			instances_live; /* not terminated */
+
+	/* set before pa_request_store_insert: NULL, or the event fails at once */
+	const char *error_code;
+	char	   *error_message;
+
+	/* set by pa_request_store_insert */
+	int64		event_id;
+	bool		repeated;		/* of an earlier call with this request_key */
+	char	   *status;			/* of a repeated one */
+} PaRequestItem;
+
+/* Order of cluster ids: bytewise, less than 0, 0 or greater. */
+extern int	pa_request_store_compare_ids(const text *one, const text *other);
+
+/*
+ * Looks up the clusters: as the caller which of them he may see, as the owner
+ * the rest.  "sorted" is in bytewise order of cluster_id, each only once.
+ */
+extern void pa_request_store_find(PaRequestItem **sorted, int count);
+
+/* Id of a visible cluster of that name, as the caller; NULL if there is none. */
+extern char *pa_request_store_id_of_name(const text *cluster_name);
+
+/*
+ * Inserts events in the order of "items", and jobs for those that do not
+ * fail.  With a request_key, an event that is there already is taken if it
+ * was requested with the same arguments; else ERROR 23505.  "sorted" as
+ * above, the same items.
+ */
+extern void pa_request_store_insert(const PaRequest *request,
+									PaRequestItem **items,
+									PaRequestItem **sorted, int count);
+
+/* Is the caller the extension's owner, a member of it, or a superuser? */
+extern bool pa_request_store_caller_is_owner(void);
+
+/* May the caller power and cancel what belongs to the account? */
+extern bool pa_request_store_may_operate(const text *account_name);
+
+/*
+ * Act as the extension's owner, and as the caller again with the values that
+ * become_owner has set.
+ */
+extern void pa_request_store_become_owner(Oid *user, int *context);
+extern void pa_request_store_become_caller(Oid user, int context);
+
+#endif							/* PA_REQUEST_STORE_H */

@@ -1,0 +1,221 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/store_plan.c
+ *		Kept plans, and reading what they return.  See store_plan.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "store_plan.h"
+
+static void
+prepare(PaPlan *plan)
+{
+	SPIPlanPtr	prepared;
+
+	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+	if (prepared == NULL)
+		elog(ERROR, "could not prepare statement: %s",
+			 SPI_result_code_string(SPI_result));
+	SPI_keepplan(prepared);
+	plan->plan = prepared;
+}
+
+void
+pa_plan_execute(PaPlan *plan, const Datum *values, const char *nulls,
+				bool read_only, long limit, PaResult *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int			code;
+
+	SPI_connect();
+	if (plan->plan == NULL)
+		prepare(plan);
+
+	code = SPI_execute_plan(plan->plan, (Datum *) values, nulls, read_only,
+							limit);
+	if (code < 0)
+		elog(ERROR, "could not execute statement: %s",
+			 SPI_result_code_string(code));
+	/* what is read from the rows belongs to the caller */
+	MemoryContextSwitchTo(caller);
+
+	result->count = SPI_processed;
+	result->rows = NULL;
+	if (SPI_tuptable != NULL)
+	{
+		result->rows = palloc(sizeof(PaRow) * (SPI_processed + 1));
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			result->rows[i].tuple = SPI_tuptable->vals[i];
+			result->rows[i].descriptor = SPI_tuptable->tupdesc;
+		}
+	}
+}
+
+void
+pa_plan_finish(PaResult *result)
+{
+	if (result->rows)
+		pfree(result->rows);
+	result->rows = NULL;
+	SPI_finish();
+}
+
+List *
+pa_plan_list(PaPlan *plan, const Datum *values, const char *nulls,
+			 PaCollector collect)
+{
+	PaResult	result;
+	List	   *list = NIL;
+
+	pa_plan_execute(plan, values, nulls, true, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+		list = lappend(list, collect(&result.rows[i]));
+	pa_plan_finish(&result);
+	return list;
+}
+
+uint64
+pa_plan_run(PaPlan *plan, const Datum *values, const char *nulls)
+{
+	PaResult	result;
+	uint64		count;
+
+	pa_plan_execute(plan, values, nulls, false, 0, &result);
+	count = result.count;
+	pa_plan_finish(&result);
+	return count;
+}
+
+static Datum
+value_of(const PaRow *row, int column, bool *isnull)
+{
+	return heap_getattr(row->tuple, column, row->descriptor, isnull);
+}
+
+bool
+pa_row_is_null(const PaRow *row, int column)
+{
+	return heap_attisnull(row->tuple, column, row->descriptor);
+}
+
+bool
+pa_row_bool(const PaRow *row, int column)
+{
+	bool		isnull;
+
+	return DatumGetBool(value_of(row, column, &isnull));
+}
+
+char *
+pa_row_text(const PaRow *row, int column)
+{
+	bool		isnull;
+	Datum		value = value_of(row, column, &isnull);
+
+	if (isnull)
+		return NULL;
+	if (TupleDescAttr(row->descriptor, column - 1)->atttypid == NAMEOID)
+		return pstrdup(NameStr(*DatumGetName(value)));
+	return TextDatumGetCString(value);
+}
+
+int16
+pa_row_int16(const PaRow *row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt16(value_of(row, column, &isnull));
+}
+
+int32
+pa_row_int32(const PaRow *row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt32(value_of(row, column, &isnull));
+}
+
+int64
+pa_row_int64(const PaRow *row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(value_of(row, column, &isnull));
+}
+
+TimestampTz
+pa_row_timestamp(const PaRow *row, int column, TimestampTz null_value)
+{
+	bool		isnull;
+	Datum		value = value_of(row, column, &isnull);
+
+	return isnull ? null_value : DatumGetTimestampTz(value);
+}
+
+Datum
+pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
+{
+	int			dimension = count;
+	int			lower_bound = 1;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	switch (element_type)
+	{
+		case TEXTOID:
+			length = -1;
+			by_value = false;
+			align = TYPALIGN_INT;
+			break;
+		case INT2OID:
+			length = 2;
+			by_value = true;
+			align = TYPALIGN_SHORT;
+			break;
+		case INT4OID:
+			length = 4;
+			by_value = true;
+			align = TYPALIGN_INT;
+			break;
+		case INT8OID:
+		case TIMESTAMPTZOID:
+			length = 8;
+			by_value = FLOAT8PASSBYVAL;
+			align = TYPALIGN_DOUBLE;
+			break;
+		default:
+			elog(ERROR, "no array of type %u", element_type);
+	}
+
+	return PointerGetDatum(construct_md_array((Datum *) values,
+											  (bool *) isnull, 1, &dimension,
+											  &lower_bound, element_type,
+											  length, by_value, align));
+}
+
+char **
+pa_row_text_array(const PaRow *row, int column, int *count)
+{
+	bool		isnull;
+	Datum		value = value_of(row, column, &isnull);
+	Datum	   *elements;
+	char	  **texts;
+
+	Assert(!isnull);
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, count);
+	texts = palloc(sizeof(char *) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+		texts[i] = TextDatumGetCString(elements[i]);
+	return texts;
+}

@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/store_plan.h
+ *		Kept plans, and reading what they return: what the stores share.
+ *
+ * Called by the stores only, inside a transaction with an active snapshot.
+ * A plan is a static variable of the function that uses it; it is prepared
+ * at its first use and kept for the life of the process.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_STORE_PLAN_H
+#define PA_STORE_PLAN_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+
+#define PA_PLAN_MAX_ARGUMENTS 24
+
+typedef struct PaPlan
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[PA_PLAN_MAX_ARGUMENTS];
+	SPIPlanPtr	plan;			/* NULL until the first use */
+} PaPlan;
+
+typedef struct PaRow
+{
+	HeapTuple	tuple;
+	TupleDesc	descriptor;
+} PaRow;
+
+typedef struct PaResult
+{
+	uint64		count;			/* rows processed */
+	PaRow	   *rows;			/* NULL if the statement returns none */
+} PaResult;
+
+/*
+ * Runs a plan.  nulls: as SPI_execute_plan, NULL for none.  read_only: use
+ * the active snapshot; else a new one that sees earlier changes.  limit: as
+ * SPI, 0 for all.  The result is valid until pa_plan_finish, which every
+ * execute needs; what pa_row_text returned stays.  Raises what the statement
+ * raises.
+ */
+extern void pa_plan_execute(PaPlan *plan, const Datum *values,
+							const char *nulls, bool read_only, long limit,
+							PaResult *result);
+extern void pa_plan_finish(PaResult *result);
+
+/* Runs a read-only plan and makes a List of what "collect" makes of a row. */
+typedef void *(*PaCollector) (const PaRow *row);
+
+extern List *pa_plan_list(PaPlan *plan, const Datum *values,
+						  const char *nulls, PaCollector collect);
+
+/* Runs a plan that writes; returns the number of rows. */
+extern uint64 pa_plan_run(PaPlan *plan, const Datum *values,
+						  const char *nulls);
+
+/*
+ * Columns are counted from 1.  Text is palloc'd in the current context, NULL
+ * for a null; also for columns of type name.  The others raise no error and
+ * must not be null, except where a value for null is given.
+ */
+extern bool pa_row_is_null(const PaRow *row, int column);
+extern bool pa_row_bool(const PaRow *row, int column);
+extern char *pa_row_text(const PaRow *row, int column);
+extern int16 pa_row_int16(const PaRow *row, int column);
+extern int32 pa_row_int32(const PaRow *row, int column);
+extern int64 pa_row_int64(const PaRow *row, int column);
+extern TimestampTz pa_row_timestamp(const PaRow *row, int column,
+									TimestampTz null_value);
+
+/* An array value of one of the types that the stores use; isnull may be NULL. */
+extern Datum pa_array(const Datum *values, const bool *isnull, int count,
+					  Oid element_type);
+
+/* The elements of a text[] that is not null, as C strings. */
+extern char **pa_row_text_array(const PaRow *row, int column, int *count);
+
+#endif							/* PA_STORE_PLAN_H */

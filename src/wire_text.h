@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/wire_text.h
+ *		Text between the database's encoding and the wire's, which is UTF-8.
+ *
+ * Neither function raises for what the text contains: a name that cannot be
+ * converted must not keep the worker from everything else.  Results are
+ * palloc'd or the argument itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_WIRE_TEXT_H
+#define PA_WIRE_TEXT_H
+
+/* From the database to valid UTF-8; what cannot be converted becomes '?'. */
+extern char *pa_wire_text_encode(const char *text);
+
+/*
+ * From UTF-8 (or what claims to be) to text that is valid in the database's
+ * encoding; what cannot be converted becomes '?'.
+ */
+extern char *pa_wire_text_decode(const char *text);
+
+#endif							/* PA_WIRE_TEXT_H */

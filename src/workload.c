@@ -1,0 +1,449 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/workload.c
+ *		What a worker does in one cycle, and when it wants the next.
+ *		See workload.h.
+ *
+ * The order within a cycle serves the overlap: first what the courier brought
+ * is taken in, so that places are free; then the next calls are read and
+ * sent; and while the agents work on those, the outcomes are written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "apply.h"
+#include "claim.h"
+#include "courier_link.h"
+#include "dispatch.h"
+#include "outcome.h"
+#include "settings.h"
+#include "wire_text.h"
+#include "worker_transaction.h"
+#include "workload.h"
+
+/* All in milliseconds. */
+#define LOOK_INTERVAL		1000	/* between looks for what was not notified */
+#define LOOK_SHARE			20	/* a look may take 1/20 of the time */
+#define RUNNING_AFTER		50	/* calls that last longer are marked */
+#define COURIER_GRACE		5000	/* after a deadline, before it is given up */
+#define COURIER_BACKOFF		100
+#define COURIER_BACKOFF_MAX 10000
+#define COURIER_PROVEN		10000	/* a courier that lived so long is good */
+#define PUBLISH_INTERVAL	100
+#define PRUNE_INTERVAL		10000
+#define PRUNE_BATCH			1000
+
+static MemoryContext cycle_context;
+
+static uint64 servers_version;	/* of what was read of the foreign servers */
+static TimestampTz next_look;
+static bool cancellations_pending;
+
+static TimestampTz next_courier_start;
+static TimestampTz courier_started;
+static int	courier_failures;
+static int64 courier_starts;
+
+static TimestampTz next_publish;
+static TimestampTz next_prune;
+static int64 prune_bound;
+
+static TimestampTz
+after(TimestampTz from, int64 ms)
+{
+	return TimestampTzPlusMilliseconds(from, ms);
+}
+
+void
+pa_workload_begin(void)
+{
+	uint64		system = GetSystemIdentifier();
+	int64		epoch;
+	bool		moved;
+
+	cycle_context = AllocSetContextCreate(TopMemoryContext,
+										  "power_action cycle",
+										  ALLOCSET_DEFAULT_SIZES);
+	pa_queue_init();
+	pa_apply_init();
+	pa_job_store_set_origin(system, MyDatabaseId);
+
+	/* nothing is sent before the epoch is durable: no async commit here */
+	pa_worker_begin_transaction();
+	ForceSyncCommit();
+	epoch = pa_outcome_store_next_epoch(system, MyDatabaseId, &moved);
+	pa_worker_commit_transaction();
+	if (moved)
+		ereport(LOG,
+				(errmsg("this database is a copy: power_action holds the jobs of the original"),
+				 errhint("SELECT power_action.adopt() makes them this database's own.")));
+
+	pa_dispatch_set_source(system, MyDatabaseId, (uint64) epoch);
+	SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+
+	pa_worker_begin_transaction();
+	pa_claim_start();
+	pa_worker_commit_transaction();
+	next_look = after(GetCurrentTimestamp(), LOOK_INTERVAL);
+	cancellations_pending = true;
+}
+
+/*
+ * Taking in what the courier says
+ */
+
+static void
+handle_frame(const Courier__Frame *frame)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	switch (frame->body_case)
+	{
+		case COURIER__FRAME__BODY_RESULT:
+			pa_outcome_of_result(frame->result, now);
+			break;
+		case COURIER__FRAME__BODY_CONNECTIVITY:
+			pa_dispatch_connectivity(frame->connectivity, now);
+			break;
+		case COURIER__FRAME__BODY_LOG:
+			ereport(frame->log->level >= COURIER__LOG_LEVEL__LOG_LEVEL_WARNING ?
+					LOG : DEBUG1,
+					(errmsg_internal("power_action courier: %s",
+									 pa_wire_text_decode(frame->log->message))));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+courier_ended(TimestampTz now)
+{
+	if (TimestampDifferenceExceeds(courier_started, now, COURIER_PROVEN))
+		courier_failures = 0;
+	courier_failures++;
+	next_courier_start = courier_failures == 1 ? now :
+		after(now, Min(COURIER_BACKOFF << Min(courier_failures, 10),
+					   COURIER_BACKOFF_MAX));
+	pa_outcome_of_lost_courier(now);
+}
+
+/* A courier that does not even report that a deadline has passed hangs. */
+static void
+watch_courier(TimestampTz now)
+{
+	PaCluster  *oldest;
+
+	if (pa_courier_pid() == 0 || dlist_is_empty(pa_queue_calls()))
+		return;
+	oldest = dlist_container(PaCluster, call_node,
+							 dlist_head_node(pa_queue_calls()));
+	if (!TimestampDifferenceExceeds(oldest->sent_at, now,
+									oldest->server->options.call_timeout +
+									COURIER_GRACE))
+		return;
+	ereport(LOG,
+			(errmsg("power_action courier does not answer: it is started again"),
+			 errdetail("Calls in flight are sent again.")));
+	pa_courier_stop();
+	courier_ended(now);
+}
+
+static void
+start_courier(TimestampTz now)
+{
+	if (pa_courier_pid() != 0 || now < next_courier_start)
+		return;
+	/* an error is reported by the caller of the cycle; then it waits */
+	next_courier_start = after(now, COURIER_BACKOFF_MAX);
+	pa_courier_start();
+	courier_started = now;
+	courier_starts++;
+	pa_dispatch_tell_courier(now);
+}
+
+/* Clusters whose time has come: to try again, or to ask again. */
+static void
+wake_waiting(TimestampTz now)
+{
+	PaCluster  *cluster;
+
+	while ((cluster = pa_queue_first_waiting()) != NULL &&
+		   cluster->wake_at <= now)
+	{
+		if (!cluster->confirming)
+			pa_queue_load(cluster);
+		else if (pa_outcome_confirm_timeout(cluster, now))
+			 /* its end is to be written */ ;
+		else if (cluster->server->state == PA_AGENT_READY)
+			pa_queue_make_ready(cluster);
+		else
+			pa_queue_wait(cluster, after(now, pa_confirm_interval));
+	}
+}
+
+/*
+ * Reading
+ */
+
+/* One transaction that reads: what is due, and what is needed to send it. */
+static void
+read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
+{
+	uint64		version = pa_agent_server_version();
+	bool		look = next_look <= now;
+	bool		servers = version != servers_version;
+
+	if (range_count == 0 && !look && !servers && !cancellations_pending &&
+		!pa_claim_has_work(now) && !pa_dispatch_has_work())
+		return;
+
+	pa_worker_begin_transaction();
+	if (servers)
+		pa_dispatch_servers(now);
+	if (look)
+		pa_claim_look(now);
+	pa_claim_arrivals(ranges, range_count, now);
+	if (cancellations_pending || look)
+		pa_claim_cancellations(pa_dispatch_cancel);
+	pa_claim_sweep(now);
+	pa_claim_jobs(now);
+	pa_dispatch_calls(now);
+	pa_worker_commit_transaction();
+	pa_courier_flush();
+
+	servers_version = version;
+	cancellations_pending = false;
+	if (look)
+	{
+		TimestampTz done = GetCurrentTimestamp();
+
+		next_look = after(done, Max(LOOK_INTERVAL,
+									LOOK_SHARE *
+									TimestampDifferenceMilliseconds(now, done)));
+	}
+}
+
+/*
+ * Writing besides outcomes
+ */
+
+/*
+ * Marks the events of calls that last.  Returns when the next call will have
+ * lasted long enough.
+ */
+static TimestampTz
+mark_running(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	int64	   *ids = NULL;
+	TimestampTz *started = NULL;
+	int			count = 0;
+	int			room = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, pa_queue_calls())
+	{
+		PaCluster  *cluster = dlist_container(PaCluster, call_node, iter.cur);
+		dlist_iter	job_iter;
+
+		if (cluster->marked || cluster->confirming)
+			continue;
+		if (after(cluster->sent_at, RUNNING_AFTER) > now)
+		{
+			next = after(cluster->sent_at, RUNNING_AFTER);
+			break;
+		}
+		cluster->marked = true;
+		dlist_foreach(job_iter, &cluster->jobs)
+		{
+			PaJob	   *job = dlist_container(PaJob, node, job_iter.cur);
+
+			if (!job->in_call || job->started_at != DT_NOBEGIN)
+				continue;
+			if (count == room)
+			{
+				room = Max(64, room * 2);
+				ids = ids ? repalloc(ids, room * sizeof(int64)) :
+					palloc(room * sizeof(int64));
+				started = started ?
+					repalloc(started, room * sizeof(TimestampTz)) :
+					palloc(room * sizeof(TimestampTz));
+			}
+			job->started_at = cluster->sent_at;
+			ids[count] = job->event_id;
+			started[count++] = cluster->sent_at;
+		}
+	}
+
+	if (count > 0)
+	{
+		pa_worker_begin_transaction();
+		/* it only informs: nothing is lost if it is lost */
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+		pa_outcome_store_mark_running(ids, started, count);
+		pa_worker_commit_transaction();
+	}
+	return next;
+}
+
+/* Old events go in small batches, one batch a cycle. */
+static void
+prune(TimestampTz now)
+{
+	int64		removed;
+
+	if (pa_event_retention < 0 || next_prune > now)
+		return;
+	pa_worker_begin_transaction();
+	removed = pa_outcome_store_prune(after(now, -pa_event_retention *
+										   INT64CONST(1000)),
+									 PRUNE_BATCH, &prune_bound);
+	pa_worker_commit_transaction();
+	next_prune = removed > 0 ? now : after(now, PRUNE_INTERVAL);
+}
+
+/*
+ * What the views show of this worker and its agents.  Returns when there is
+ * more to be shown.
+ */
+static TimestampTz
+publish(TimestampTz now)
+{
+	static PaWorkerCounters shown;
+	PaWorkerCounters counters = {0};
+	List	   *servers;
+	ListCell   *cell;
+	bool		changed;
+
+	counters.calls = pa_dispatch_calls_sent();
+	counters.finished = pa_apply_finished_events();
+	counters.in_flight = pa_queue_calls_in_flight();
+	counters.deferred = pa_apply_deferred_units();
+	counters.courier_pid = (int) pa_courier_pid();
+	counters.courier_starts = courier_starts;
+	changed = memcmp(&counters, &shown, sizeof(counters)) != 0;
+	servers = pa_queue_servers();
+	foreach(cell, servers)
+		changed |= ((PaServer *) lfirst(cell))->changed;
+	if (!changed)
+		return DT_NOEND;
+	if (next_publish > now)
+		return next_publish;
+
+	next_publish = after(now, PUBLISH_INTERVAL);
+	shown = counters;
+	pa_shared_publish_counters(&counters);
+	foreach(cell, servers)
+	{
+		PaServer   *server = lfirst(cell);
+
+		if (!server->changed)
+			continue;
+		server->changed = false;
+		if (!server->defined)
+			continue;
+		pa_shared_publish_agent(server->name, server->state, server->since,
+								server->in_flight,
+								server->state == PA_AGENT_READY ? NULL :
+								server->last_error);
+	}
+	return DT_NOEND;
+}
+
+long
+pa_workload_cycle(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next;
+	PaEventRange ranges[PA_MAX_RANGES];
+	int			range_count;
+	bool		cancellations = false;
+	MemoryContext old;
+
+	MemoryContextReset(cycle_context);
+	old = MemoryContextSwitchTo(cycle_context);
+
+	if (pa_courier_pid() != 0 && !pa_courier_receive(handle_frame))
+		courier_ended(now);
+	watch_courier(now);
+	start_courier(now);
+	wake_waiting(now);
+
+	range_count = pa_shared_take_requests(ranges, &cancellations);
+	cancellations_pending |= cancellations;
+	PG_TRY();
+	{
+		read_and_send(ranges, range_count, now);
+	}
+	PG_CATCH();
+	{
+		/* what was taken must not be lost */
+		next_look = DT_NOBEGIN;
+		cancellations_pending = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (pa_apply_next_try() <= now)
+		pa_apply_pending();
+	next = mark_running(now);
+	prune(now);
+	next = Min(next, publish(now));
+	pa_courier_flush();
+
+	next = Min(next, pa_apply_next_try());
+	next = Min(next, pa_claim_next_time());
+	next = Min(next, next_look);
+	if (pa_courier_pid() == 0)
+		next = Min(next, next_courier_start);
+	if (pa_queue_first_waiting() != NULL)
+		next = Min(next, pa_queue_first_waiting()->wake_at);
+	if (pa_queue_loading_count() > 0 || pa_dispatch_has_work())
+		next = DT_NOBEGIN;
+	if (!dlist_is_empty(pa_queue_calls()))
+		next = Min(next, after(now, COURIER_GRACE));
+	if (pa_event_retention >= 0)
+		next = Min(next, next_prune);
+
+	MemoryContextSwitchTo(old);
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next);
+}
+
+void
+pa_workload_recover(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(cycle_context);
+
+	pa_dispatch_recover();
+	pa_worker_begin_transaction();
+	pa_claim_restart();
+	pa_worker_commit_transaction();
+	MemoryContextSwitchTo(old);
+}
+
+pgsocket
+pa_workload_socket(uint32 *events)
+{
+	*events = WL_SOCKET_READABLE;
+	if (pa_courier_has_unsent())
+		*events |= WL_SOCKET_WRITEABLE;
+	return pa_courier_socket();
+}
+
+void
+pa_workload_end(void)
+{
+	pa_courier_stop();
+}
