@@ -1,0 +1,455 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/courier/call.c
+ *		The life of the calls that the worker orders.
+ *
+ * See call.h.  Structures of finished calls are kept for the next ones.  The
+ * table of calls in flight is what Cancel looks into; a call is put in before
+ * it is started and taken out by the completion thread, so that the one who
+ * finds it there may use its grpc_call under the mutex.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/support/alloc.h>
+
+#include "agent.pb-c.h"
+#include "arena.h"
+#include "call.h"
+#include "channel.h"
+#include "delivery.h"
+#include "log.h"
+#include "output.h"
+#include "reply.h"
+#include "text.h"
+#include "unary.h"
+
+#define BUCKETS			4096	/* a power of two */
+#define HIGHEST_STATUS	16
+#define POOL_LIMIT		4096	/* idle structures that are kept */
+
+/*
+ * A reply of a few megabytes can hold millions of empty instances; what would
+ * unpack to more than this is refused.
+ */
+#define REPLY_ARENA_LIMIT	((size_t) 512 * 1024 * 1024)
+
+typedef struct PaCall
+{
+	PaTag		tag;
+	struct PaCall *next;		/* in its bucket, or in the pool */
+	uint64_t	call_id;
+	uint64_t	started_us;
+	PaServer   *server;
+	PaUnary		unary;
+} PaCall;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static PaCall *in_flight[BUCKETS];
+static PaCall *pool;
+static size_t pool_size;
+
+static PaArena arena;			/* of the completion thread */
+
+static void call_done(PaTag *tag, bool success);
+
+static uint64_t
+now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+static PaCall **
+bucket_of(uint64_t call_id)
+{
+	return &in_flight[call_id & (BUCKETS - 1)];
+}
+
+void
+pa_call_begin(void)
+{
+	pa_arena_init(&arena, REPLY_ARENA_LIMIT);
+}
+
+static void
+add_result(const Courier__Result *result)
+{
+	Courier__Frame frame = COURIER__FRAME__INIT;
+
+	frame.body_case = COURIER__FRAME__BODY_RESULT;
+	frame.result = (Courier__Result *) result;
+	pa_output_add(&frame);
+}
+
+/* the Result of a call that was never started */
+static void
+reject(uint64_t call_id, grpc_status_code status, const char *format,
+	   const char *argument)
+{
+	Courier__Result result = COURIER__RESULT__INIT;
+	char		text[512];
+	char		clean[512];
+
+	snprintf(text, sizeof(text), format, argument);
+	pa_text_clean(clean, sizeof(clean) - 1, text, strlen(text));
+	result.call_id = call_id;
+	result.status_code = status;
+	result.status_message = clean;
+	result.not_delivered = true;
+	add_result(&result);
+}
+
+static PaCall *
+take_structure(void)
+{
+	PaCall	   *call;
+
+	pthread_mutex_lock(&mutex);
+	call = pool;
+	if (call != NULL)
+	{
+		pool = call->next;
+		pool_size--;
+	}
+	pthread_mutex_unlock(&mutex);
+
+	if (call == NULL)
+		call = calloc(1, sizeof(*call));
+	return call;
+}
+
+static void
+give_structure(PaCall *call)
+{
+	pthread_mutex_lock(&mutex);
+	if (pool_size < POOL_LIMIT)
+	{
+		call->next = pool;
+		pool = call;
+		pool_size++;
+		call = NULL;
+	}
+	pthread_mutex_unlock(&mutex);
+
+	if (call != NULL)
+	{
+		pa_unary_destroy(&call->unary);
+		free(call);
+	}
+}
+
+static void
+insert(PaCall *call)
+{
+	PaCall	  **bucket = bucket_of(call->call_id);
+
+	pthread_mutex_lock(&mutex);
+	call->next = *bucket;
+	*bucket = call;
+	pthread_mutex_unlock(&mutex);
+}
+
+static void
+delete(PaCall *call)
+{
+	PaCall	  **link = bucket_of(call->call_id);
+
+	pthread_mutex_lock(&mutex);
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+	pthread_mutex_unlock(&mutex);
+}
+
+static grpc_slice
+pack_request(const Courier__Call *order)
+{
+	Agent__ClusterStatusChangeRequest request =
+		AGENT__CLUSTER_STATUS_CHANGE_REQUEST__INIT;
+	Agent__Order position = AGENT__ORDER__INIT;
+	size_t		size;
+	grpc_slice	slice;
+
+	request.account_name = order->account;
+	request.region = order->region;
+	request.cluster_id = order->cluster_id;
+	request.n_instances_id_list = order->n_instance_ids;
+	request.instances_id_list = order->instance_ids;
+	request.requester = order->requester;
+	request.description = order->description;
+	request.request_id = order->request_id;
+	request.source = order->source;
+	if (order->order_timeline != 0 || order->order_epoch != 0 ||
+		order->order_counter != 0)
+	{
+		position.timeline = order->order_timeline;
+		position.epoch = order->order_epoch;
+		position.counter = order->order_counter;
+		request.order = &position;
+	}
+
+	size = agent__cluster_status_change_request__get_packed_size(&request);
+	slice = grpc_slice_malloc(size);
+	agent__cluster_status_change_request__pack(&request,
+											   GRPC_SLICE_START_PTR(slice));
+	return slice;
+}
+
+void
+pa_call_start(const Courier__Call *order)
+{
+	uint64_t	started_us = now_us();
+	gpr_timespec deadline;
+	PaServer   *server;
+	PaCall	   *call;
+	grpc_call  *grpc;
+	grpc_metadata metadata[2];
+	char		attempt[16];
+	bool		started;
+
+	server = pa_channel_acquire(order->server_name);
+	if (server == NULL)
+	{
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
+			   "server \"%s\" is not configured", order->server_name);
+		return;
+	}
+
+	deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+							gpr_time_from_millis(order->timeout_ms,
+												 GPR_TIMESPAN));
+	grpc = pa_channel_create_call(server, order->method, deadline);
+	if (grpc == NULL)
+	{
+		pa_channel_release(server);
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
+			   "no known method was named for the call to server \"%s\"",
+			   order->server_name);
+		return;
+	}
+
+	call = take_structure();
+	if (call == NULL)
+	{
+		grpc_call_unref(grpc);
+		pa_channel_release(server);
+		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED,
+			   "the courier is %s", "out of memory");
+		return;
+	}
+	call->tag.done = call_done;
+	call->call_id = order->call_id;
+	call->started_us = started_us;
+	call->server = server;
+	pa_unary_prepare(&call->unary, grpc, pack_request(order));
+	insert(call);
+
+	snprintf(attempt, sizeof(attempt), "%u", order->attempt);
+	metadata[0].key = grpc_slice_from_static_string("x-request-id");
+	metadata[0].value = grpc_slice_from_copied_string(order->request_id);
+	metadata[1].key = grpc_slice_from_static_string("x-attempt");
+	metadata[1].value = grpc_slice_from_copied_string(attempt);
+
+	started = pa_unary_start(&call->unary, metadata, 2, &call->tag);
+	/* from here on the completion thread owns a call that was started */
+	grpc_slice_unref(metadata[0].value);
+	grpc_slice_unref(metadata[1].value);
+
+	if (!started)
+	{
+		delete(call);
+		pa_unary_clear(&call->unary);
+		pa_channel_release(server);
+		give_structure(call);
+		reject(order->call_id, GRPC_STATUS_INVALID_ARGUMENT,
+			   "gRPC refuses the request id \"%s\" as metadata",
+			   order->request_id);
+	}
+}
+
+void
+pa_call_cancel(uint64_t call_id)
+{
+	PaCall	   *call;
+	grpc_call  *grpc = NULL;
+
+	pthread_mutex_lock(&mutex);
+	for (call = *bucket_of(call_id); call != NULL; call = call->next)
+	{
+		if (call->call_id == call_id)
+		{
+			grpc = call->unary.call;
+			grpc_call_ref(grpc);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&mutex);
+
+	if (grpc != NULL)
+	{
+		grpc_call_cancel_with_status(grpc, GRPC_STATUS_CANCELLED,
+									 "cancelled by the worker", NULL);
+		grpc_call_unref(grpc);
+	}
+}
+
+void
+pa_call_cancel_all(void)
+{
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		size_t		count = 0;
+		grpc_call **calls;
+		PaCall	   *call;
+
+		pthread_mutex_lock(&mutex);
+		for (call = in_flight[i]; call != NULL; call = call->next)
+			count++;
+		calls = count > 0 ? malloc(count * sizeof(*calls)) : NULL;
+		count = 0;
+		for (call = in_flight[i]; call != NULL && calls != NULL;
+			 call = call->next)
+		{
+			calls[count++] = call->unary.call;
+			grpc_call_ref(call->unary.call);
+		}
+		pthread_mutex_unlock(&mutex);
+
+		for (size_t j = 0; calls != NULL && j < count; j++)
+		{
+			grpc_call_cancel(calls[j], NULL);
+			grpc_call_unref(calls[j]);
+		}
+		free(calls);
+	}
+}
+
+/* the reply's bytes in one piece; *copy must be unreferenced afterwards */
+static const uint8_t *
+reply_bytes(grpc_byte_buffer *reply, size_t *size, grpc_slice *copy)
+{
+	grpc_byte_buffer_reader reader;
+	grpc_slice *first;
+	grpc_slice *second;
+
+	*copy = grpc_empty_slice();
+	*size = 0;
+	if (!grpc_byte_buffer_reader_init(&reader, reply))
+		return NULL;
+
+	if (!grpc_byte_buffer_reader_peek(&reader, &first))
+	{
+		grpc_byte_buffer_reader_destroy(&reader);
+		return (const uint8_t *) "";
+	}
+	if (!grpc_byte_buffer_reader_peek(&reader, &second))
+	{
+		/* the slice is the byte buffer's own, which outlives our use */
+		grpc_byte_buffer_reader_destroy(&reader);
+		*size = GRPC_SLICE_LENGTH(*first);
+		return GRPC_SLICE_START_PTR(*first);
+	}
+	grpc_byte_buffer_reader_destroy(&reader);
+
+	if (!grpc_byte_buffer_reader_init(&reader, reply))
+		return NULL;
+	*copy = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	*size = GRPC_SLICE_LENGTH(*copy);
+	return GRPC_SLICE_START_PTR(*copy);
+}
+
+static void
+fill_reply(PaCall *call, Courier__Result *result)
+{
+	grpc_slice	copy;
+	const uint8_t *data;
+	size_t		size;
+	size_t		left_out;
+
+	if (call->unary.reply == NULL)
+	{
+		result->status_code = GRPC_STATUS_INTERNAL;
+		result->status_message = "the agent answered OK without a reply";
+		return;
+	}
+	data = reply_bytes(call->unary.reply, &size, &copy);
+	if (data == NULL)
+	{
+		result->status_code = GRPC_STATUS_INTERNAL;
+		result->status_message = "the reply of the agent cannot be read";
+	}
+	else
+	{
+		left_out = pa_reply_decode(&arena, data, size, result);
+		if (left_out > 0)
+			pa_log_send(COURIER__LOG_LEVEL__LOG_LEVEL_WARNING,
+						"a reply tells of more than %d instances, %zu were left out",
+						PA_REPLY_MAX_INSTANCES, left_out);
+	}
+	grpc_slice_unref(copy);
+}
+
+static void
+fill_failure(PaCall *call, Courier__Result *result)
+{
+	grpc_slice	details = call->unary.status_details;
+	char	   *peer = grpc_call_get_peer(call->unary.call);
+
+	if (result->status_code > HIGHEST_STATUS)
+		result->status_code = GRPC_STATUS_UNKNOWN;
+	result->status_message =
+		pa_reply_text(&arena, (const char *) GRPC_SLICE_START_PTR(details),
+					  GRPC_SLICE_LENGTH(details), PA_TEXT_MESSAGE_LIMIT);
+	result->not_delivered =
+		pa_delivery_excluded(result->status_code,
+							 pa_channel_target(call->server), peer);
+	gpr_free(peer);
+}
+
+static void
+call_done(PaTag *tag, bool success)
+{
+	PaCall	   *call = (PaCall *) tag;
+	Courier__Result result = COURIER__RESULT__INIT;
+
+	delete(call);
+
+	result.call_id = call->call_id;
+	result.status_code = (uint32_t) call->unary.status;
+	if (call->unary.status == GRPC_STATUS_OK)
+		fill_reply(call, &result);
+	else
+		fill_failure(call, &result);
+	result.duration_us = now_us() - call->started_us;
+	add_result(&result);
+
+	pa_arena_reset(&arena);
+	pa_unary_clear(&call->unary);
+	pa_channel_release(call->server);
+	give_structure(call);
+}
+
+void
+pa_call_end(void)
+{
+	while (pool != NULL)
+	{
+		PaCall	   *call = pool;
+
+		pool = call->next;
+		pa_unary_destroy(&call->unary);
+		free(call);
+	}
+	pool_size = 0;
+	pa_arena_destroy(&arena);
+}

@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/courier/unary.c
+ *		One unary call of gRPC core.
+ *
+ * See unary.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+
+#include "unary.h"
+
+void
+pa_unary_prepare(PaUnary *unary, grpc_call *call, grpc_slice request)
+{
+	unary->call = call;
+	unary->request = grpc_raw_byte_buffer_create(&request, 1);
+	grpc_slice_unref(request);
+	unary->reply = NULL;
+	unary->status = GRPC_STATUS_UNKNOWN;
+	unary->status_details = grpc_empty_slice();
+	unary->initial_metadata.count = 0;
+	unary->trailing_metadata.count = 0;
+}
+
+bool
+pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
+			   size_t metadata_count, PaTag *tag)
+{
+	grpc_op		ops[6];
+
+	memset(ops, 0, sizeof(ops));
+	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+	ops[0].data.send_initial_metadata.count = metadata_count;
+	ops[0].data.send_initial_metadata.metadata = metadata;
+	ops[1].op = GRPC_OP_SEND_MESSAGE;
+	ops[1].data.send_message.send_message = unary->request;
+	ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+	ops[3].op = GRPC_OP_RECV_INITIAL_METADATA;
+	ops[3].data.recv_initial_metadata.recv_initial_metadata =
+		&unary->initial_metadata;
+	ops[4].op = GRPC_OP_RECV_MESSAGE;
+	ops[4].data.recv_message.recv_message = &unary->reply;
+	ops[5].op = GRPC_OP_RECV_STATUS_ON_CLIENT;
+	ops[5].data.recv_status_on_client.trailing_metadata =
+		&unary->trailing_metadata;
+	ops[5].data.recv_status_on_client.status = &unary->status;
+	ops[5].data.recv_status_on_client.status_details =
+		&unary->status_details;
+
+	return grpc_call_start_batch(unary->call, ops, 6, tag, NULL) ==
+		GRPC_CALL_OK;
+}
+
+void
+pa_unary_clear(PaUnary *unary)
+{
+	grpc_byte_buffer_destroy(unary->request);
+	grpc_byte_buffer_destroy(unary->reply);
+	grpc_slice_unref(unary->status_details);
+	if (unary->call != NULL)
+		grpc_call_unref(unary->call);
+	unary->request = NULL;
+	unary->reply = NULL;
+	unary->status_details = grpc_empty_slice();
+	unary->call = NULL;
+}
+
+void
+pa_unary_destroy(PaUnary *unary)
+{
+	grpc_metadata_array_destroy(&unary->initial_metadata);
+	grpc_metadata_array_destroy(&unary->trailing_metadata);
+	memset(unary, 0, sizeof(*unary));
+}
