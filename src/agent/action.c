@@ -1,0 +1,453 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/action.c
+ *		Work for the provider: one order, or one question for states, from its
+ *		turn to its reply.  Contract in action.h.
+ *
+ *	pa_action_start -> (wait for the turn) -> take_turn -> (latency) -> act
+ *		-> give_order -> (provider) -> pa_action_continue -> settle -> end
+ *
+ * An order that is only accepted is settled in "act", before it is given.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "action.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "service_state.h"
+#include "status_name.h"
+
+static void take_turn(PaAction *action);
+static void act(PaAction *action);
+static void give_order(PaAction *action);
+
+PaLane *
+pa_lane_open(PaService *service, const char *cluster_id)
+{
+	uint64_t	hash = pa_table_hash_text(cluster_id, 0);
+	PaLane	   *lane;
+
+	for (PaTableNode *node = pa_table_first(&service->lanes, hash);
+		 node != NULL; node = pa_table_next(node))
+	{
+		lane = PA_CONTAINER(node, PaLane, node);
+		if (strcmp(lane->cluster_id, cluster_id) == 0)
+		{
+			lane->open++;
+			return lane;
+		}
+	}
+	lane = service->free_lanes;
+	if (lane != NULL)
+		service->free_lanes = lane->next_free;
+	else
+		lane = pa_memory_allocate(sizeof(*lane));
+	lane->open = 1;
+	lane->running = NULL;
+	lane->first_waiting = NULL;
+	lane->last_waiting = NULL;
+	lane->waiting = 0;
+	strcpy(lane->cluster_id, cluster_id);
+	pa_table_insert(&service->lanes, &lane->node, hash);
+	return lane;
+}
+
+void
+pa_lane_close(PaService *service, PaLane *lane)
+{
+	if (--lane->open > 0)
+		return;
+	pa_table_remove(&service->lanes, &lane->node);
+	lane->next_free = service->free_lanes;
+	service->free_lanes = lane;
+}
+
+/* gives the turn to the next, after the one that had it is done */
+static void
+pass_turn(PaLane *lane)
+{
+	PaAction   *next = lane->first_waiting;
+
+	lane->running = NULL;
+	if (next == NULL)
+		return;
+	lane->first_waiting = next->next_waiting;
+	if (lane->first_waiting == NULL)
+		lane->last_waiting = NULL;
+	lane->waiting--;
+	lane->running = next;
+	take_turn(next);
+}
+
+static void
+leave_queue(PaLane *lane, PaAction *action)
+{
+	PaAction  **link = &lane->first_waiting;
+	PaAction   *previous = NULL;
+
+	while (*link != action)
+	{
+		previous = *link;
+		link = &previous->next_waiting;
+	}
+	*link = action->next_waiting;
+	if (lane->last_waiting == action)
+		lane->last_waiting = previous;
+	lane->waiting--;
+}
+
+/* the action must have no callers any more */
+static void
+end(PaAction *action)
+{
+	PaService  *service = action->service;
+	PaLane	   *lane = action->lane;
+	PaCall	   *creator = action->creator;
+	bool		had_turn = lane != NULL && lane->running == action;
+
+	pa_timer_clear(service->timers, &action->timer);
+	if (action->entry != NULL)
+		pa_ledger_forget(service->ledger, action->entry);
+	action->entry = NULL;
+	pa_behaviour_release(action->rules);
+	service->open_actions--;
+	pa_call_release(creator);
+	if (had_turn)
+		pass_turn(lane);
+	if (lane != NULL)
+		pa_lane_close(service, lane);
+}
+
+static PaCall *
+take_caller(PaAction *action)
+{
+	PaCall	   *call = action->callers;
+
+	if (call != NULL)
+	{
+		action->callers = call->next_waiting;
+		call->action = NULL;
+	}
+	return call;
+}
+
+/* remembers the reply and gives it to all callers */
+static void
+settle(PaAction *action, Agent__ClusterStatusChangeResponse *reply)
+{
+	PaService  *service = action->service;
+	PaCall	   *call;
+	size_t		length;
+	uint8_t    *bytes;
+
+	bytes = pa_reply_write(&action->creator->work_arena, reply, &length);
+	if (action->entry != NULL)
+		pa_ledger_finish(service->ledger, action->entry, bytes, length);
+	action->entry = NULL;
+	action->answered = true;
+	while ((call = take_caller(action)) != NULL)
+		pa_service_deliver(service, call, bytes, length);
+}
+
+static void
+settle_plain(PaAction *action, int error, const char *message)
+{
+	Agent__ClusterStatusChangeResponse reply =
+	AGENT__CLUSTER_STATUS_CHANGE_RESPONSE__INIT;
+
+	reply.error = error;
+	if (message != NULL)
+		reply.message = (char *) message;
+	settle(action, &reply);
+}
+
+static void
+fire_act(PaTimer *timer)
+{
+	act(PA_CONTAINER(timer, PaAction, timer));
+}
+
+static void
+fire_give_order(PaTimer *timer)
+{
+	give_order(PA_CONTAINER(timer, PaAction, timer));
+}
+
+static void
+take_turn(PaAction *action)
+{
+	int64_t		latency = action->rule->after ? 0 : action->rule->latency;
+
+	if (latency > 0)
+		pa_timer_set(action->service->timers, &action->timer,
+					 pa_timer_now() + latency, fire_act);
+	else
+		act(action);
+}
+
+static void
+act(PaAction *action)
+{
+	const PaRule *rule = action->rule;
+
+	if (rule->error != 0 && action->lane != NULL)
+	{
+		settle_plain(action, rule->error,
+					 rule->message ? rule->message : "refused by a rule");
+		end(action);
+		return;
+	}
+	if (action->lane != NULL &&
+		(rule->accept_only || action->service->options.legacy))
+	{
+		settle_plain(action, 0, "accepted");
+		if (rule->act_after > 0)
+		{
+			pa_timer_set(action->service->timers, &action->timer,
+						 pa_timer_now() + rule->act_after, fire_give_order);
+			return;
+		}
+	}
+	give_order(action);
+}
+
+/*
+ * Called by the provider, in any thread.  The action goes on in a thread of
+ * the server, under its lock.
+ */
+static void
+provider_done(PaProviderRequest *request)
+{
+	PaAction   *action = PA_CONTAINER(request, PaAction, request);
+	PaService  *service = action->service;
+
+	pthread_mutex_lock(&service->done_lock);
+	action->next_done = service->done;
+	service->done = action;
+	pthread_mutex_unlock(&service->done_lock);
+	service->wake(service->wake_data);
+}
+
+/* writes down who follows the order, those who do not at the end */
+static void
+list_instances(PaAction *action)
+{
+	const Agent__ClusterStatusChangeRequest *request = action->creator->request;
+	const PaSelection *partial = &action->rule->partial;
+	size_t		count = request->n_instances_id_list;
+	size_t		first = 0;
+	size_t		last = count;
+
+	action->instances = pa_arena_allocate(&action->creator->work_arena, count *
+										  sizeof(*action->instances));
+	action->instance_count = count;
+	for (size_t i = 0; i < count; i++)
+	{
+		const char *id = request->instances_id_list[i];
+		bool		follows = action->lane == NULL ||
+			!pa_behaviour_selects(partial, i, count, id);
+		PaProviderInstance *instance =
+			&action->instances[follows ? first++ : --last];
+
+		instance->instance_id = id;
+		instance->state = PA_INSTANCE_UNKNOWN;
+		instance->message = NULL;
+	}
+	action->follower_count = first;
+}
+
+static bool
+submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
+{
+	const Agent__ClusterStatusChangeRequest *request = action->creator->request;
+	PaProviderRequest *work = &action->request;
+
+	memset(work, 0, sizeof(*work));
+	work->verb = verb;
+	work->account = request->account_name;
+	work->region = request->region;
+	work->cluster_id = request->cluster_id;
+	work->instances = action->instances + from;
+	work->instance_count = to - from;
+	work->arena = &action->creator->work_arena;
+	work->done = provider_done;
+	return action->service->provider->submit(action->service->provider, work);
+}
+
+static void
+give_order(PaAction *action)
+{
+	PaCall	   *creator = action->creator;
+	PaCall	   *call = action->callers;
+	PaProviderVerb verb = PA_PROVIDER_DESCRIBE;
+	size_t		count;
+	bool		at_once;
+
+	/* it is the creator's order, unless only a repetition still waits */
+	if (call == NULL || creator->action == action)
+		call = creator;
+	action->begun = true;
+	list_instances(action);
+	count = action->instance_count;
+	if (action->lane != NULL && action->follower_count > 0)
+	{
+		verb = call->method == PA_METHOD_POWER_ON ? PA_PROVIDER_START :
+			PA_PROVIDER_STOP;
+		count = action->follower_count;
+	}
+	at_once = submit(action, verb, 0, count);
+	if (verb != PA_PROVIDER_DESCRIBE &&
+		(!at_once || action->request.status == PA_STATUS_OK))
+	{
+		call->executed = true;
+		pa_service_log_start(action->service, action, call);
+	}
+	if (at_once)
+		pa_action_continue(action);
+}
+
+static void
+settle_with_states(PaAction *action)
+{
+	PaArena    *arena = &action->creator->work_arena;
+	size_t		count = action->instance_count;
+	Agent__ClusterStatusChangeResponse reply =
+	AGENT__CLUSTER_STATUS_CHANGE_RESPONSE__INIT;
+	Agent__InstanceState *states = pa_arena_allocate(arena, count * sizeof(*states));
+
+	reply.instance_states = pa_arena_allocate(arena, count *
+											  sizeof(*reply.instance_states));
+	reply.n_instance_states = count;
+	for (size_t i = 0; i < count; i++)
+	{
+		const PaProviderInstance *instance = &action->instances[i];
+		const char *message = instance->message;
+
+		agent__instance_state__init(&states[i]);
+		if (i >= action->follower_count)
+			message = action->rule->message ? action->rule->message :
+				"did not follow the order";
+		states[i].instance_id = (char *) instance->instance_id;
+		states[i].state = (Agent__PowerState) instance->state;
+		if (message != NULL)
+			states[i].message = (char *) message;
+		reply.instance_states[i] = &states[i];
+	}
+	reply.error = action->error;
+	if (action->message != NULL)
+		reply.message = (char *) action->message;
+	settle(action, &reply);
+}
+
+static void
+fail_callers(PaAction *action)
+{
+	const PaProviderRequest *request = &action->request;
+	PaCall	   *call;
+
+	/* forgotten first: a caller may come again at once */
+	if (action->entry != NULL)
+		pa_ledger_forget(action->service->ledger, action->entry);
+	action->entry = NULL;
+	while ((call = take_caller(action)) != NULL)
+		pa_service_fail(action->service, call, request->status,
+						request->message ? request->message : "");
+}
+
+void
+pa_action_continue(PaAction *action)
+{
+	const PaProviderRequest *request = &action->request;
+
+	if (!action->answered)
+	{
+		bool		laggards_asked = request->instances != action->instances;
+
+		if (request->status != PA_STATUS_OK && !laggards_asked)
+		{
+			fail_callers(action);
+			end(action);
+			return;
+		}
+		if (!laggards_asked)
+		{
+			action->error = request->error;
+			action->message = request->message;
+		}
+
+		/* what does not follow is only asked how it is */
+		if (request->instance_count == action->follower_count &&
+			!laggards_asked && action->follower_count < action->instance_count)
+		{
+			if (!submit(action, PA_PROVIDER_DESCRIBE, action->follower_count,
+						action->instance_count))
+				return;
+		}
+		settle_with_states(action);
+	}
+	end(action);
+}
+
+bool
+pa_action_start(PaService *service, PaCall *call, PaLedgerEntry *entry,
+				PaLane *lane, bool takes_turns)
+{
+	PaAction   *action = &call->own_action;
+	bool		waits = takes_turns && lane->running != NULL;
+
+	if (waits && lane->waiting >= PA_LANE_LIMIT)
+		return false;
+	memset(action, 0, sizeof(*action));
+	action->service = service;
+	action->creator = call;
+	pa_call_retain(call);
+	action->rules = pa_behaviour_retain(call->rules);
+	action->rule = call->rule;
+	action->entry = entry;
+	action->lane = lane;
+	action->takes_turns = takes_turns;
+	service->open_actions++;
+	if (entry != NULL)
+		pa_ledger_set_owner(entry, action);
+	pa_action_join(action, call);
+	if (waits)
+	{
+		if (lane->last_waiting != NULL)
+			lane->last_waiting->next_waiting = action;
+		else
+			lane->first_waiting = action;
+		lane->last_waiting = action;
+		lane->waiting++;
+		return true;
+	}
+	if (takes_turns)
+		lane->running = action;
+	take_turn(action);
+	return true;
+}
+
+void
+pa_action_join(PaAction *action, PaCall *call)
+{
+	call->action = action;
+	call->next_waiting = action->callers;
+	action->callers = call;
+}
+
+void
+pa_action_leave(PaAction *action, PaCall *call)
+{
+	PaCall	  **link = &action->callers;
+
+	while (*link != call)
+		link = &(*link)->next_waiting;
+	*link = call->next_waiting;
+	call->action = NULL;
+	if (action->callers != NULL || action->begun || action->answered)
+		return;
+	if (action->takes_turns && action->lane->running != action)
+		leave_queue(action->lane, action);
+	end(action);
+}

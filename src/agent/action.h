@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/action.h
+ *		Work for the provider: one order, or one question for states, from its
+ *		turn to its reply.
+ *
+ * One order a cluster is under way at a time; the next ones wait in the order
+ * of their arrival, which is that of their numbers: the ledger has refused
+ * the others.  An action belongs to no call: its caller may go, another may
+ * join by repeating the request.  What nobody waits for any more is dropped
+ * if it has not begun, and carried to its end if it has.
+ *
+ * Everything happens under the server's lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_ACTION_H
+#define PA_AGENT_ACTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "behaviour.h"
+#include "ledger.h"
+#include "method.h"
+#include "provider.h"
+#include "table.h"
+#include "timer.h"
+
+struct PaCall;
+struct PaService;
+
+#define PA_LANE_LIMIT	16		/* orders that wait for one cluster's turn */
+
+typedef struct PaAction PaAction;
+
+/* a cluster with anything going on */
+typedef struct PaLane
+{
+	PaTableNode node;
+	struct PaLane *next_free;
+	int			open;			/* orders that are not done with yet */
+	PaAction   *running;
+	PaAction   *first_waiting;
+	PaAction   *last_waiting;
+	int			waiting;
+	char		cluster_id[256];
+} PaLane;
+
+/* part of the call that it came with, which it keeps until it is done */
+struct PaAction
+{
+	struct PaService *service;
+	struct PaCall *creator;
+	PaRules    *rules;
+	const PaRule *rule;
+	PaLedgerEntry *entry;		/* NULL: not to be remembered */
+	PaLane	   *lane;			/* NULL: a question */
+	bool		takes_turns;
+	bool		begun;			/* the provider has it, or had it */
+	bool		answered;		/* callers have, or had, their reply */
+	struct PaCall *callers;		/* that wait for it */
+	PaTimer		timer;
+	PaProviderRequest request;
+	int			error;			/* of the order, as in the request */
+	const char *message;
+	PaProviderInstance *instances;	/* those that follow first */
+	size_t		instance_count;
+	size_t		follower_count;
+	PaAction   *next_waiting;	/* in the lane */
+	PaAction   *next_done;
+};
+
+/* the lane of a cluster, made if there is none, with one more order open */
+extern PaLane *pa_lane_open(struct PaService *service, const char *cluster_id);
+extern void pa_lane_close(struct PaService *service, PaLane *lane);
+
+/*
+ * Starts the call's own action, with the call as its first caller.  Returns
+ * false if too many orders wait for the same cluster: nothing was done then,
+ * the lane stays the call's, and so does the entry.
+ */
+extern bool pa_action_start(struct PaService *service, struct PaCall *call,
+							PaLedgerEntry *entry, PaLane *lane,
+							bool takes_turns);
+
+/* another call waits for the same */
+extern void pa_action_join(PaAction *action, struct PaCall *call);
+
+/* a caller has gone; drops the action if it was the last and nothing began */
+extern void pa_action_leave(PaAction *action, struct PaCall *call);
+
+/* goes on after the provider is done with the action's request */
+extern void pa_action_continue(PaAction *action);
+
+#endif							/* PA_AGENT_ACTION_H */

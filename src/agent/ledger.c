@@ -1,0 +1,307 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/ledger.c
+ *		What the agent remembers so that no order is carried out twice, and
+ *		none that is out of date.  Contract in ledger.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "table.h"
+
+/* a ring with a head: the least recently used is next to it */
+typedef struct Link
+{
+	struct Link *previous;
+	struct Link *next;
+} Link;
+
+struct PaLedgerEntry
+{
+	PaTableNode node;
+	Link		link;			/* unused while under way */
+	bool		done;
+	PaMethod	method;
+	void	   *owner;
+	uint8_t    *reply;
+	size_t		reply_length;
+	const char *cluster_id;		/* within text */
+	char		text[];			/* request id, NUL, cluster id, NUL */
+};
+
+/* the highest order seen of one source for one cluster */
+typedef struct Seen
+{
+	PaTableNode node;
+	Link		link;
+	PaOrder		order;
+	uint64_t	request_hash;	/* of the request id that came with it */
+	const char *cluster_id;
+	char		text[];			/* source, NUL, cluster id, NUL */
+} Seen;
+
+struct PaLedger
+{
+	PaTable		requests;
+	Link		answered;
+	size_t		answered_count;
+	size_t		bytes;			/* of all replies */
+	size_t		max_requests;
+	size_t		max_bytes;
+	PaTable		seen;
+	Link		quiet;
+	size_t		max_orders;
+};
+
+static void
+link_last(Link *head, Link *link)
+{
+	link->previous = head->previous;
+	link->next = head;
+	head->previous->next = link;
+	head->previous = link;
+}
+
+static void
+unlink_one(Link *link)
+{
+	link->previous->next = link->next;
+	link->next->previous = link->previous;
+}
+
+PaLedger *
+pa_ledger_create(size_t max_requests, size_t max_bytes, size_t max_orders)
+{
+	PaLedger   *ledger = pa_memory_allocate_zeroed(sizeof(*ledger));
+
+	ledger->answered.previous = ledger->answered.next = &ledger->answered;
+	ledger->quiet.previous = ledger->quiet.next = &ledger->quiet;
+	ledger->max_requests = max_requests;
+	ledger->max_bytes = max_bytes;
+	ledger->max_orders = max_orders;
+	return ledger;
+}
+
+static void
+free_entry(PaLedger *ledger, PaLedgerEntry *entry)
+{
+	if (entry->done)
+	{
+		unlink_one(&entry->link);
+		ledger->answered_count--;
+		ledger->bytes -= entry->reply_length;
+	}
+	pa_table_remove(&ledger->requests, &entry->node);
+	free(entry->reply);
+	free(entry);
+}
+
+static void
+free_seen(PaLedger *ledger, Seen *seen)
+{
+	unlink_one(&seen->link);
+	pa_table_remove(&ledger->seen, &seen->node);
+	free(seen);
+}
+
+void
+pa_ledger_free(PaLedger *ledger)
+{
+	PaTableNode *node;
+
+	while ((node = pa_table_take(&ledger->requests)) != NULL)
+	{
+		PaLedgerEntry *entry = PA_CONTAINER(node, PaLedgerEntry, node);
+
+		free(entry->reply);
+		free(entry);
+	}
+	while ((node = pa_table_take(&ledger->seen)) != NULL)
+		free(PA_CONTAINER(node, Seen, node));
+	pa_table_free(&ledger->requests);
+	pa_table_free(&ledger->seen);
+	free(ledger);
+}
+
+static int
+compare_numbers(uint64_t left, uint64_t right)
+{
+	return (left > right) - (left < right);
+}
+
+static int
+compare_orders(const PaOrder *left, const PaOrder *right)
+{
+	int			result = compare_numbers(left->timeline, right->timeline);
+
+	if (result == 0)
+		result = compare_numbers(left->epoch, right->epoch);
+	if (result == 0)
+		result = compare_numbers(left->counter, right->counter);
+	return result;
+}
+
+/* two strings in one piece of memory that follows a structure */
+static const char *
+store_pair(char *text, const char *first, const char *second)
+{
+	size_t		length = strlen(first) + 1;
+
+	memcpy(text, first, length);
+	return strcpy(text + length, second);
+}
+
+static void
+add_seen(PaLedger *ledger, const PaLedgerRequest *request, uint64_t hash,
+		 uint64_t request_hash)
+{
+	Seen	   *seen = pa_memory_allocate(sizeof(*seen) +
+										  strlen(request->source) +
+										  strlen(request->cluster_id) + 2);
+
+	seen->order = *request->order;
+	seen->request_hash = request_hash;
+	seen->cluster_id = store_pair(seen->text, request->source,
+								  request->cluster_id);
+	pa_table_insert(&ledger->seen, &seen->node, hash);
+	link_last(&ledger->quiet, &seen->link);
+	if (ledger->seen.count > ledger->max_orders)
+		free_seen(ledger, PA_CONTAINER(ledger->quiet.next, Seen, link));
+}
+
+/* false: the order is stale */
+static bool
+take_note(PaLedger *ledger, const PaLedgerRequest *request,
+		  uint64_t request_hash, PaOrder *newest)
+{
+	uint64_t	hash = pa_table_hash_text(request->cluster_id,
+										  pa_table_hash_text(request->source, 0));
+
+	for (PaTableNode *node = pa_table_first(&ledger->seen, hash);
+		 node != NULL; node = pa_table_next(node))
+	{
+		Seen	   *seen = PA_CONTAINER(node, Seen, node);
+		int			comparison;
+
+		if (strcmp(seen->cluster_id, request->cluster_id) != 0 ||
+			strcmp(seen->text, request->source) != 0)
+			continue;
+		comparison = compare_orders(request->order, &seen->order);
+		if (comparison < 0 ||
+			(comparison == 0 && seen->request_hash != request_hash))
+		{
+			*newest = seen->order;
+			return false;
+		}
+		seen->order = *request->order;
+		seen->request_hash = request_hash;
+		unlink_one(&seen->link);
+		link_last(&ledger->quiet, &seen->link);
+		return true;
+	}
+	add_seen(ledger, request, hash, request_hash);
+	return true;
+}
+
+static PaLedgerEntry *
+find_entry(const PaLedger *ledger, const char *request_id, uint64_t hash)
+{
+	for (PaTableNode *node = pa_table_first(&ledger->requests, hash);
+		 node != NULL; node = pa_table_next(node))
+	{
+		PaLedgerEntry *entry = PA_CONTAINER(node, PaLedgerEntry, node);
+
+		if (strcmp(entry->text, request_id) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+PaLedgerVerdict
+pa_ledger_admit(PaLedger *ledger, const PaLedgerRequest *request,
+				PaLedgerEntry **entry, PaOrder *newest)
+{
+	uint64_t	hash = pa_table_hash_text(request->request_id, 0);
+	PaLedgerEntry *found;
+
+	*entry = NULL;
+	if (request->order != NULL && !take_note(ledger, request, hash, newest))
+		return PA_LEDGER_STALE;
+	if (request->request_id[0] == '\0')
+		return PA_LEDGER_NEW;
+
+	found = find_entry(ledger, request->request_id, hash);
+	if (found != NULL)
+	{
+		if (found->method != request->method ||
+			strcmp(found->cluster_id, request->cluster_id) != 0)
+			return PA_LEDGER_CONFLICT;
+		*entry = found;
+		if (!found->done)
+			return PA_LEDGER_RUNNING;
+		unlink_one(&found->link);
+		link_last(&ledger->answered, &found->link);
+		return PA_LEDGER_DONE;
+	}
+
+	found = pa_memory_allocate(sizeof(*found) + strlen(request->request_id) +
+							   strlen(request->cluster_id) + 2);
+	found->done = false;
+	found->method = request->method;
+	found->owner = NULL;
+	found->reply = NULL;
+	found->reply_length = 0;
+	found->cluster_id = store_pair(found->text, request->request_id,
+								   request->cluster_id);
+	pa_table_insert(&ledger->requests, &found->node, hash);
+	*entry = found;
+	return PA_LEDGER_NEW;
+}
+
+void
+pa_ledger_set_owner(PaLedgerEntry *entry, void *owner)
+{
+	entry->owner = owner;
+}
+
+void *
+pa_ledger_owner(const PaLedgerEntry *entry)
+{
+	return entry->owner;
+}
+
+void
+pa_ledger_finish(PaLedger *ledger, PaLedgerEntry *entry, const uint8_t *reply,
+				 size_t length)
+{
+	entry->done = true;
+	entry->owner = NULL;
+	if (length > 0)
+		entry->reply = memcpy(pa_memory_allocate(length), reply, length);
+	entry->reply_length = length;
+	ledger->bytes += length;
+	ledger->answered_count++;
+	link_last(&ledger->answered, &entry->link);
+	while (ledger->answered_count > ledger->max_requests ||
+		   (ledger->bytes > ledger->max_bytes && ledger->answered_count > 1))
+		free_entry(ledger, PA_CONTAINER(ledger->answered.next, PaLedgerEntry,
+										link));
+}
+
+void
+pa_ledger_forget(PaLedger *ledger, PaLedgerEntry *entry)
+{
+	free_entry(ledger, entry);
+}
+
+const uint8_t *
+pa_ledger_reply(const PaLedgerEntry *entry, size_t *length)
+{
+	*length = entry->reply_length;
+	return entry->reply;
+}

@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/ledger.h
+ *		What the agent remembers so that no order is carried out twice, and
+ *		none that is out of date.
+ *
+ * Pure: no clock, no gRPC, no files.  It is kept in memory; one that lasts
+ * can take its place behind the same functions.  Not locked.
+ *
+ * Its memory is bounded.  Of answered requests the least recently used are
+ * forgotten first, when there are too many or their replies take too much
+ * room; requests under way are never forgotten.  Of the orders seen, those
+ * of the cluster that was quiet for longest are forgotten first.  What is
+ * forgotten counts as never seen.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_LEDGER_H
+#define PA_AGENT_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "method.h"
+
+typedef struct PaLedger PaLedger;
+typedef struct PaLedgerEntry PaLedgerEntry;
+
+/* compared field by field, first to last */
+typedef struct PaOrder
+{
+	uint64_t	timeline;
+	uint64_t	epoch;
+	uint64_t	counter;
+} PaOrder;
+
+typedef struct PaLedgerRequest
+{
+	const char *request_id;		/* "": one that cannot be recognised again */
+	PaMethod	method;
+	const char *cluster_id;
+	const char *source;
+	const PaOrder *order;		/* NULL: the sender does not number its orders */
+} PaLedgerRequest;
+
+typedef enum PaLedgerVerdict
+{
+	PA_LEDGER_NEW,				/* to be carried out */
+	PA_LEDGER_RUNNING,			/* a repetition of one that is under way */
+	PA_LEDGER_DONE,				/* a repetition of one that was answered */
+	PA_LEDGER_STALE,			/* a later order was seen */
+	PA_LEDGER_CONFLICT			/* the request id belongs to another request */
+} PaLedgerVerdict;
+
+extern PaLedger *pa_ledger_create(size_t max_requests, size_t max_bytes,
+								  size_t max_orders);
+extern void pa_ledger_free(PaLedger *ledger);
+
+/*
+ * Judges a request and takes note of its order.
+ *
+ * Stale is first of all: an order lower than the highest seen for the same
+ * source and cluster, or equal to it and of another request.  "*newest" is
+ * then the one seen.  A repetition normally comes with a higher order.
+ *
+ * "*entry" is set for NEW (unless the request has no id: NULL, nothing is
+ * remembered), RUNNING and DONE.  A NEW entry is the caller's to finish or
+ * to forget; until then its repetitions are RUNNING.  A DONE one is valid
+ * until the next call of any function here.
+ */
+extern PaLedgerVerdict pa_ledger_admit(PaLedger *ledger,
+									   const PaLedgerRequest *request,
+									   PaLedgerEntry **entry, PaOrder *newest);
+
+/* the caller's own mark on a request that is under way */
+extern void pa_ledger_set_owner(PaLedgerEntry *entry, void *owner);
+extern void *pa_ledger_owner(const PaLedgerEntry *entry);
+
+/* remembers the reply, which is copied */
+extern void pa_ledger_finish(PaLedger *ledger, PaLedgerEntry *entry,
+							 const uint8_t *reply, size_t length);
+
+/* nothing was done: the request may come again as a new one */
+extern void pa_ledger_forget(PaLedger *ledger, PaLedgerEntry *entry);
+
+/* the reply of a DONE entry */
+extern const uint8_t *pa_ledger_reply(const PaLedgerEntry *entry, size_t *length);
+
+#endif							/* PA_AGENT_LEDGER_H */

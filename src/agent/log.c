@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/log.c
+ *		The log of actions: one JSON object a line.  Contract in log.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "request.h"
+#include "status_name.h"
+
+#define BUFFER_SIZE		(256 * 1024)
+#define LONGEST_TEXT	255		/* bytes of a text before escaping */
+#define LONGEST_LINE	(16 * 1024)	/* seven such texts, all of it escaped */
+
+struct PaLog
+{
+	int			fd;
+	bool		sync;
+	bool		failed;			/* said so already */
+	time_t		second;			/* that second_text shows */
+	char		second_text[24];
+	size_t		used;
+	char		buffer[BUFFER_SIZE];
+};
+
+static const char *const method_names[] = {
+	[PA_METHOD_POWER_ON] = "PowerOnCluster",
+	[PA_METHOD_POWER_OFF] = "PowerOffCluster",
+	[PA_METHOD_GET_STATE] = "GetClusterPowerState",
+	[PA_METHOD_UNKNOWN] = "unknown"
+};
+
+PaLog *
+pa_log_open(const char *path, bool sync)
+{
+	int			fd = STDOUT_FILENO;
+	PaLog	   *log;
+
+	if (strcmp(path, "-") != 0)
+	{
+		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return NULL;
+	}
+	log = pa_memory_allocate(sizeof(*log));
+	log->fd = fd;
+	log->sync = sync;
+	log->failed = false;
+	log->second = 0;
+	log->second_text[0] = '\0';
+	log->used = 0;
+	return log;
+}
+
+static void
+add_bytes(PaLog *log, const char *bytes, size_t length)
+{
+	memcpy(log->buffer + log->used, bytes, length);
+	log->used += length;
+}
+
+static void
+add_text(PaLog *log, const char *text)
+{
+	add_bytes(log, text, strlen(text));
+}
+
+static void
+add_number(PaLog *log, uint64_t number)
+{
+	char		digits[24];
+	char	   *at = digits + sizeof(digits);
+
+	do
+		*--at = (char) ('0' + number % 10);
+	while ((number /= 10) > 0);
+	add_bytes(log, at, (size_t) (digits + sizeof(digits) - at));
+}
+
+static void
+add_signed(PaLog *log, int64_t number)
+{
+	if (number < 0)
+		add_text(log, "-");
+	add_number(log, number < 0 ? 0 - (uint64_t) number : (uint64_t) number);
+}
+
+/* a JSON string; what is not UTF-8 becomes U+FFFD, a long text is cut */
+static void
+add_string(PaLog *log, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t		length = strnlen(text, LONGEST_TEXT);
+	size_t		i = 0;
+
+	add_text(log, "\"");
+	while (i < length)
+	{
+		size_t		valid = pa_text_valid_length(text + i, length - i);
+		size_t		end = i + valid;
+
+		for (; i < end; i++)
+		{
+			unsigned char byte = (unsigned char) text[i];
+
+			if (byte == '"' || byte == '\\')
+			{
+				char		escape[2] = {'\\', (char) byte};
+
+				add_bytes(log, escape, 2);
+			}
+			else if (byte < 0x20 || byte == 0x7f)
+			{
+				char		escape[6] = {'\\', 'u', '0', '0', hex[byte >> 4],
+				hex[byte & 15]};
+
+				add_bytes(log, escape, 6);
+			}
+			else
+				log->buffer[log->used++] = (char) byte;
+		}
+		if (i < length)
+		{
+			/* the start of a character that the cut went through is no error */
+			if (length == LONGEST_TEXT && length - i < 4 && text[length] != '\0')
+				break;
+			add_text(log, "\\ufffd");
+			i++;
+		}
+	}
+	add_text(log, "\"");
+}
+
+static void
+add_field(PaLog *log, const char *name, const char *text)
+{
+	add_text(log, ",\"");
+	add_text(log, name);
+	add_text(log, "\":");
+	add_string(log, text);
+}
+
+static void
+add_time(PaLog *log)
+{
+	struct timespec now;
+	char		fraction[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec != log->second || log->second_text[0] == '\0')
+	{
+		struct tm	broken;
+
+		gmtime_r(&now.tv_sec, &broken);
+		strftime(log->second_text, sizeof(log->second_text), "%Y-%m-%dT%H:%M:%S",
+				 &broken);
+		log->second = now.tv_sec;
+	}
+	add_text(log, "{\"time\":\"");
+	add_text(log, log->second_text);
+	snprintf(fraction, sizeof(fraction), ".%06ldZ\"", now.tv_nsec / 1000);
+	add_text(log, fraction);
+}
+
+static void
+add_attempt(PaLog *log, const PaLogLine *line)
+{
+	bool		number = line->attempt != NULL && line->attempt_length > 0 &&
+		line->attempt_length <= 9;
+
+	for (size_t i = 0; number && i < line->attempt_length; i++)
+		number = isdigit((unsigned char) line->attempt[i]);
+	add_text(log, ",\"attempt\":");
+	if (number)
+	{
+		uint64_t	value = 0;
+
+		for (size_t i = 0; i < line->attempt_length; i++)
+			value = value * 10 + (uint64_t) (line->attempt[i] - '0');
+		add_number(log, value);
+	}
+	else
+		add_text(log, "null");
+}
+
+static void
+add_end(PaLog *log, const PaLogLine *line)
+{
+	add_text(log, line->executed ? ",\"executed\":true" : ",\"executed\":false");
+	add_text(log, line->duplicate ? ",\"duplicate\":true" : ",\"duplicate\":false");
+	add_field(log, "status", pa_status_name(line->status));
+	add_text(log, ",\"error\":");
+	if (line->error != NULL)
+		add_signed(log, *line->error);
+	else
+		add_text(log, "null");
+	add_text(log, ",\"message\":");
+	if (line->message != NULL)
+		add_string(log, line->message);
+	else
+		add_text(log, "null");
+	add_text(log, ",\"duration_us\":");
+	add_signed(log, line->duration);
+}
+
+void
+pa_log_write(PaLog *log, const PaLogLine *line)
+{
+	if (BUFFER_SIZE - log->used < LONGEST_LINE)
+		pa_log_flush(log);
+	add_time(log);
+	add_text(log, line->end ? ",\"event\":\"end\"" : ",\"event\":\"start\"");
+	add_field(log, "method", method_names[line->method]);
+	add_field(log, "request_id", line->request_id);
+	add_attempt(log, line);
+	add_field(log, "cluster_id", line->cluster_id);
+	add_field(log, "account", line->account);
+	add_field(log, "source", line->source);
+	add_field(log, "requester", line->requester);
+	add_text(log, ",\"order\":");
+	if (line->order != NULL)
+	{
+		add_text(log, "[");
+		add_number(log, line->order->timeline);
+		add_text(log, ",");
+		add_number(log, line->order->epoch);
+		add_text(log, ",");
+		add_number(log, line->order->counter);
+		add_text(log, "]");
+	}
+	else
+		add_text(log, "null");
+	add_text(log, ",\"instances\":");
+	add_number(log, line->instances);
+	add_text(log, ",\"in_flight_same_cluster\":");
+	add_signed(log, line->in_flight);
+	if (line->end)
+		add_end(log, line);
+	add_text(log, "}\n");
+	if (log->sync)
+		pa_log_flush(log);
+}
+
+bool
+pa_log_dirty(const PaLog *log)
+{
+	return log->used > 0;
+}
+
+void
+pa_log_flush(PaLog *log)
+{
+	size_t		written = 0;
+
+	while (written < log->used)
+	{
+		ssize_t		result = write(log->fd, log->buffer + written,
+								   log->used - written);
+
+		if (result < 0 && errno == EINTR)
+			continue;
+		if (result < 0)
+		{
+			/* the agent goes on without a log, but not without a word */
+			if (!log->failed)
+				fprintf(stderr, "power_agent: could not write the log: %s\n",
+						strerror(errno));
+			log->failed = true;
+			break;
+		}
+		written += (size_t) result;
+	}
+	log->used = 0;
+}
+
+void
+pa_log_close(PaLog *log)
+{
+	pa_log_flush(log);
+	if (log->fd != STDOUT_FILENO)
+		close(log->fd);
+	free(log);
+}

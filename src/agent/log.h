@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/log.h
+ *		The log of actions: one JSON object a line.
+ *
+ * Not locked: written under the server's lock.
+ *
+ * Two kinds of lines, told apart by "event":
+ *
+ *	start	the agent gave an order to its provider.  There is exactly one for
+ *			every order that was given, whatever became of its call.
+ *	end		a call was answered, or its client gave up.  There is exactly one
+ *			for every call that reached a method of the service; of a call
+ *			that dies with the agent there is none.
+ *
+ * Both kinds have all of these:
+ *	time		UTC, RFC 3339 with microseconds
+ *	event		start or end
+ *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState
+ *	request_id, cluster_id, account, source, requester
+ *				as in the request; cut to 255 bytes
+ *	attempt		from the metadata x-attempt, null without
+ *	order		[timeline, epoch, counter], null without
+ *	instances	how many were named
+ *	in_flight_same_cluster
+ *				how many other orders for the cluster, not counting
+ *				repetitions of this request, the agent had not done with when
+ *				the call came (end) or the order was given (start)
+ *
+ * Only end has:
+ *	executed	this call made the agent give an order, by the time it ended.
+ *				An agent that only accepts gives it after the answer: then
+ *				only the start line tells
+ *	duplicate	a repetition of a request under way or done
+ *	status		name of the gRPC status; CANCELLED if the client gave up
+ *	error		of the reply; null without a reply
+ *	message		of the status, or null
+ *	duration_us	from the receipt of the call
+ *
+ * Lines are written when the buffer is full, within 50 ms, when asked to
+ * flush, and at the end; with "sync" one by one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_LOG_H
+#define PA_AGENT_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ledger.h"
+#include "method.h"
+
+typedef struct PaLog PaLog;
+
+typedef struct PaLogLine
+{
+	bool		end;			/* else start */
+	PaMethod	method;
+	const char *request_id;
+	const char *cluster_id;
+	const char *account;
+	const char *source;
+	const char *requester;
+	const char *attempt;		/* NULL: none; not terminated */
+	size_t		attempt_length;
+	const PaOrder *order;		/* NULL: none */
+	size_t		instances;
+	int			in_flight;
+	bool		executed;
+	bool		duplicate;
+	int			status;
+	const int  *error;			/* NULL: none */
+	const char *message;		/* NULL: none */
+	int64_t		duration;		/* us */
+} PaLogLine;
+
+/* "-" is standard output.  NULL, with errno set, if it cannot be opened. */
+extern PaLog *pa_log_open(const char *path, bool sync);
+extern void pa_log_write(PaLog *log, const PaLogLine *line);
+
+/* true: there is something that a flush would write */
+extern bool pa_log_dirty(const PaLog *log);
+extern void pa_log_flush(PaLog *log);
+extern void pa_log_close(PaLog *log);
+
+#endif							/* PA_AGENT_LOG_H */

@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/main.c
+ *		power_agent: starts the parts, listens, and ends on a signal.
+ *
+ * Signals are blocked in all threads and taken by one that does nothing
+ * else, so that no handler ever runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "options.h"
+
+#define VERSION		"1.0"
+
+#define EXIT_BAD_ARGUMENT	2
+
+/* tells the signal thread to end */
+#define SIGNAL_END			SIGUSR1
+
+static sigset_t handled_signals;
+
+static void
+log_core(gpr_log_func_args *arguments)
+{
+	fprintf(stderr, "power_agent: gRPC: %s\n", arguments->message);
+}
+
+static void *
+take_signals(void *data)
+{
+	PaServer   *server = data;
+	int			number;
+
+	for (;;)
+	{
+		if (sigwait(&handled_signals, &number) != 0)
+			continue;
+		switch (number)
+		{
+			case SIGNAL_END:
+				return NULL;
+			case SIGHUP:
+				pa_server_reload(server);
+				break;
+			default:
+				pa_server_drain(server);
+				break;
+		}
+	}
+}
+
+static void
+block_signals(void)
+{
+	sigemptyset(&handled_signals);
+	sigaddset(&handled_signals, SIGTERM);
+	sigaddset(&handled_signals, SIGINT);
+	sigaddset(&handled_signals, SIGHUP);
+	sigaddset(&handled_signals, SIGNAL_END);
+	pthread_sigmask(SIG_BLOCK, &handled_signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* the file appears complete or not at all */
+static bool
+write_ready_file(const char *path, const char *line)
+{
+	size_t		length = strlen(path) + 32;
+	char	   *temporary = pa_memory_allocate(length);
+	FILE	   *file;
+	bool		good;
+
+	snprintf(temporary, length, "%s.%d.tmp", path, (int) getpid());
+	file = fopen(temporary, "we");
+	good = file != NULL && fputs(line, file) >= 0;
+	if (file != NULL && fclose(file) != 0)
+		good = false;
+	if (good)
+		good = rename(temporary, path) == 0;
+	if (!good)
+	{
+		fprintf(stderr, "power_agent: could not write ready file \"%s\": %s\n",
+				path, strerror(errno));
+		unlink(temporary);
+	}
+	free(temporary);
+	return good;
+}
+
+static bool
+tell_ready(const PaOptions *options, int port)
+{
+	char		line[512];
+
+	if (pa_options_unix_path(options) != NULL)
+		snprintf(line, sizeof(line), "power_agent: listening on %s\n",
+				 options->listen);
+	else
+		snprintf(line, sizeof(line), "power_agent: listening on %.*s:%d\n",
+				 (int) (strrchr(options->listen, ':') - options->listen),
+				 options->listen, port);
+	fputs(line, stdout);
+	fflush(stdout);
+	return options->ready_file == NULL ||
+		write_ready_file(options->ready_file, line);
+}
+
+/* listens until it has drained; false if it could not start */
+static bool
+run_server(const PaOptions *options, PaServer *server, char *problem, size_t size)
+{
+	pthread_t	signals;
+	int			port;
+	bool		ready;
+
+	port = pa_server_start(server, problem, size);
+	if (port == 0)
+		return false;
+	if (pthread_create(&signals, NULL, take_signals, server) != 0)
+	{
+		fputs("power_agent: could not start a thread\n", stderr);
+		abort();
+	}
+	ready = tell_ready(options, port);
+	if (!ready)
+		pa_server_drain(server);
+	if (!pa_server_join(server))
+		fputs("power_agent: the drain timeout passed with calls in progress\n",
+			  stderr);
+	pthread_kill(signals, SIGNAL_END);
+	pthread_join(signals, NULL);
+	if (!ready)
+		snprintf(problem, size, "could not tell that it is ready");
+	return ready;
+}
+
+static bool
+run(const PaOptions *options, char *problem, size_t size)
+{
+	PaTimers	timers = {0};
+	PaProvider *provider = NULL;
+	PaService  *service = NULL;
+	PaServer   *server = NULL;
+	PaLog	   *log = NULL;
+	const char *path = pa_options_unix_path(options);
+	bool		good = false;
+
+	if (path != NULL && !pa_connection_check_unix_path(path, problem, size))
+		goto cleanup;
+	if (options->log_file != NULL)
+	{
+		log = pa_log_open(options->log_file, options->log_sync);
+		if (log == NULL)
+		{
+			snprintf(problem, size, "could not open log file \"%s\": %s",
+					 options->log_file, strerror(errno));
+			goto cleanup;
+		}
+	}
+	provider = pa_provider_simulated_create(&options->simulated, &timers,
+											problem, size);
+	if (provider == NULL)
+		goto cleanup;
+	service = pa_service_create(&options->service, provider, &timers, log,
+								problem, size);
+	if (service == NULL)
+		goto cleanup;
+	server = pa_server_create(&options->server, service, &timers);
+	good = run_server(options, server, problem, size);
+
+cleanup:
+	/* the provider first: its threads must not wake what is gone */
+	if (provider != NULL)
+		provider->close(provider);
+	if (server != NULL)
+		pa_server_free(server);
+	if (service != NULL)
+		pa_service_free(service);
+	if (log != NULL)
+		pa_log_close(log);
+	pa_timer_free(&timers);
+	return good;
+}
+
+int
+main(int argc, char **argv)
+{
+	PaOptions	options;
+	char		problem[1024];
+	int			result = EXIT_SUCCESS;
+
+	if (!pa_options_read(&options, argc, argv, problem, sizeof(problem)))
+	{
+		fprintf(stderr, "power_agent: %s\nTry \"power_agent --help\".\n", problem);
+		result = EXIT_BAD_ARGUMENT;
+	}
+	else if (options.help)
+		pa_options_help(stdout);
+	else if (options.version)
+		printf("power_agent %s, gRPC core %s\n", VERSION, grpc_version_string());
+	else
+	{
+		block_signals();
+		gpr_set_log_function(log_core);
+		grpc_init();
+		if (!run(&options, problem, sizeof(problem)))
+		{
+			fprintf(stderr, "power_agent: %s\n", problem);
+			result = EXIT_FAILURE;
+		}
+		grpc_shutdown_blocking();
+	}
+	pa_options_free(&options);
+	return result;
+}

@@ -1,0 +1,96 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/provider.h
+ *		What the agent asks of a cloud: start, stop and describe the
+ *		instances of one cluster.
+ *
+ * A provider takes any number of requests at once and answers each when it
+ * knows.  submit is called by one thread at a time, under the server's lock:
+ * it must not block.  A provider that has to talk to a cloud hands the
+ * request to threads of its own and returns false.
+ *
+ * The agent sends at most one START or STOP a cluster at a time, never two
+ * with the same request id, and remembers the answers: a provider needs no
+ * memory of its own for that.  Requests cannot be taken back: once begun, an
+ * order is carried to its end even if its caller has gone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_PROVIDER_H
+#define PA_AGENT_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "memory.h"
+
+typedef enum PaProviderVerb
+{
+	PA_PROVIDER_START,
+	PA_PROVIDER_STOP,
+	PA_PROVIDER_DESCRIBE
+} PaProviderVerb;
+
+/* numbered as PowerState in proto/agent.proto */
+typedef enum PaInstanceState
+{
+	PA_INSTANCE_UNKNOWN = 0,
+	PA_INSTANCE_RUNNING,
+	PA_INSTANCE_STOPPED,
+	PA_INSTANCE_STARTING,
+	PA_INSTANCE_STOPPING,
+	PA_INSTANCE_TERMINATED
+} PaInstanceState;
+
+typedef struct PaProviderInstance
+{
+	const char *instance_id;	/* from the caller */
+	PaInstanceState state;		/* from the provider: as it is now */
+	const char *message;		/* from the provider: why it did not follow;
+								 * NULL, constant, or in the arena */
+} PaProviderInstance;
+
+typedef struct PaProviderRequest
+{
+	/* from the caller, unchanged until the request is done */
+	PaProviderVerb verb;
+	const char *account;
+	const char *region;
+	const char *cluster_id;
+	PaProviderInstance *instances;
+	size_t		instance_count;
+	PaArena    *arena;			/* for texts; the provider's until it is done */
+
+	/*
+	 * From the provider.  status is a gRPC status code: anything but OK says
+	 * that nothing was ordered and why.  error is for an order that the cloud
+	 * refused as a whole; instances that did not follow are told one by one.
+	 */
+	int			status;
+	int			error;
+	const char *message;		/* NULL, constant, or in the arena */
+
+	/*
+	 * To be called once for a request that was not done at once, by any
+	 * thread, even from within a timer.  It only takes note.
+	 */
+	void		(*done) (struct PaProviderRequest *request);
+
+	void	   *provider_data;	/* the provider's own, while it has the request */
+} PaProviderRequest;
+
+typedef struct PaProvider
+{
+	const char *name;
+
+	/* true: done already, and "done" will not be called */
+	bool		(*submit) (struct PaProvider *provider, PaProviderRequest *request);
+
+	/*
+	 * Ends the provider and its threads, and frees it.  What is not done by
+	 * then never will be: "done" is not called any more.
+	 */
+	void		(*close) (struct PaProvider *provider);
+} PaProvider;
+
+#endif							/* PA_AGENT_PROVIDER_H */

@@ -1,0 +1,627 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/server.c
+ *		The gRPC server: a completion queue, the threads that serve it, and
+ *		the life of calls.  Contract in server.h and call.h.
+ *
+ * For each method a number of requests for calls is always posted, each with
+ * a PaCall from the pool, so that a burst needs no turn-round.  The payload
+ * comes with the call (the methods are registered that way), and an answer
+ * that is known at once is one batch: two events a call.  Only a call that
+ * has to wait is watched for the client's end of patience.
+ *
+ * One lock covers everything but the waiting in the completion queue.  Timers
+ * and the completions of the provider have a thread of their own, the clock:
+ * the queue cannot be woken by anything that is not gRPC.  More serving
+ * threads do not make it faster (gRPC core's own work is the cost), they only
+ * keep one slow system call from holding up everybody.
+ *
+ *-------------------------------------------------------------------------
+ */
+/* for ppoll */
+#define _GNU_SOURCE 1
+
+#include "server.h"
+
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "connection.h"
+#include "status_name.h"
+
+#define POSTED_CALLS		256 /* for each method of the service */
+#define POSTED_UNKNOWN		4	/* for methods that are not ours */
+#define POOL_LIMIT			4096	/* free calls that are kept */
+
+static const char *const method_paths[] = {
+	[PA_METHOD_POWER_ON] = "/agent.AgentService/PowerOnCluster",
+	[PA_METHOD_POWER_OFF] = "/agent.AgentService/PowerOffCluster",
+	[PA_METHOD_GET_STATE] = "/agent.AgentService/GetClusterPowerState"
+};
+
+struct PaServer
+{
+	PaServerOptions options;
+	PaService  *service;
+	PaTimers   *timers;
+	grpc_server *grpc;
+	grpc_completion_queue *queue;
+	void	   *methods[PA_METHOD_UNKNOWN];
+	pthread_t  *threads;
+	int			thread_count;
+	pthread_mutex_t lock;
+
+	PaCall	   *free_calls;
+	int			free_count;
+	int			live_calls;		/* that core still knows */
+
+	bool		draining;
+	bool		impatient;		/* the drain timeout has passed */
+	bool		shut_down;		/* core has no more calls */
+	bool		queue_shut_down;
+	PaTimer		drain_timer;
+	PaTag		shutdown_tag;
+
+	pthread_t	clock;
+	bool		clock_started;
+	int			wakeup;			/* an eventfd that ends the clock's sleep */
+	int64_t		clock_until;	/* how long it sleeps */
+};
+
+static PaCall *
+take_call(PaServer *server)
+{
+	PaCall	   *call = server->free_calls;
+
+	if (call != NULL)
+	{
+		server->free_calls = call->next_free;
+		server->free_count--;
+		return call;
+	}
+	call = pa_memory_allocate_zeroed(sizeof(*call));
+	call->server = server;
+	call->received = (PaTag) {PA_TAG_RECEIVED, call};
+	call->closed = (PaTag) {PA_TAG_CLOSED, call};
+	call->sent = (PaTag) {PA_TAG_SENT, call};
+	grpc_metadata_array_init(&call->metadata);
+	return call;
+}
+
+static void
+free_call(PaCall *call)
+{
+	grpc_metadata_array_destroy(&call->metadata);
+	pa_arena_empty(&call->arena);
+	pa_arena_empty(&call->work_arena);
+	free(call);
+}
+
+/* the call must not be known to core, nor referred to by the service */
+static void
+give_back_call(PaServer *server, PaCall *call)
+{
+	if (call->method == PA_METHOD_UNKNOWN)
+		grpc_call_details_destroy(&call->details);
+	if (server->free_count >= POOL_LIMIT)
+	{
+		free_call(call);
+		return;
+	}
+	call->next_free = server->free_calls;
+	server->free_calls = call;
+	server->free_count++;
+}
+
+static void
+post_call(PaServer *server, PaMethod method)
+{
+	PaCall	   *call = take_call(server);
+
+	call->method = method;
+	call->references = 1;
+	call->call = NULL;
+	call->payload = NULL;
+	call->metadata.count = 0;
+	call->watched = false;
+	call->answered = false;
+	if (method == PA_METHOD_UNKNOWN)
+	{
+		grpc_call_details_init(&call->details);
+		grpc_server_request_call(server->grpc, &call->call, &call->details,
+								 &call->metadata, server->queue,
+								 server->queue, &call->received);
+	}
+	else
+		grpc_server_request_registered_call(server->grpc,
+											server->methods[method],
+											&call->call, &call->deadline,
+											&call->metadata, &call->payload,
+											server->queue, server->queue,
+											&call->received);
+}
+
+void
+pa_call_retain(PaCall *call)
+{
+	call->references++;
+}
+
+void
+pa_call_release(PaCall *call)
+{
+	if (--call->references > 0)
+		return;
+	if (call->payload != NULL)
+		grpc_byte_buffer_destroy(call->payload);
+	grpc_call_unref(call->call);
+	call->server->live_calls--;
+	pa_arena_empty(&call->arena);
+	pa_arena_empty(&call->work_arena);
+	give_back_call(call->server, call);
+}
+
+static void
+start_batch(PaCall *call, const grpc_op *ops, size_t count, PaTag *tag)
+{
+	grpc_call_error error;
+
+	pa_call_retain(call);
+	error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
+	if (error != GRPC_CALL_OK)
+	{
+		/* the batches of this file are always allowed: a bug, not a fault */
+		fprintf(stderr, "power_agent: could not start a batch: %s\n",
+				grpc_call_error_to_string(error));
+		abort();
+	}
+}
+
+void
+pa_call_answer(PaCall *call, int status, const char *details,
+			   const uint8_t *reply, size_t length)
+{
+	grpc_op		ops[4];
+	grpc_op    *op = ops;
+	grpc_byte_buffer *message = NULL;
+	grpc_slice	details_slice;
+
+	memset(ops, 0, sizeof(ops));
+	op->op = GRPC_OP_SEND_INITIAL_METADATA;
+	op++;
+	if (status == PA_STATUS_OK)
+	{
+		grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) reply,
+														  length);
+
+		message = grpc_raw_byte_buffer_create(&slice, 1);
+		grpc_slice_unref(slice);
+		op->op = GRPC_OP_SEND_MESSAGE;
+		op->data.send_message.send_message = message;
+		op++;
+	}
+	details_slice = grpc_slice_from_copied_string(details ? details : "");
+	op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+	op->data.send_status_from_server.status = (grpc_status_code) status;
+	op->data.send_status_from_server.status_details = &details_slice;
+	op++;
+	if (!call->watched)
+	{
+		call->watched = true;
+		op->op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+		op->data.recv_close_on_server.cancelled = &call->closed_cancelled;
+		op++;
+	}
+	call->answered = true;
+	start_batch(call, ops, (size_t) (op - ops), &call->sent);
+	grpc_slice_unref(details_slice);
+	if (message != NULL)
+		grpc_byte_buffer_destroy(message);
+}
+
+void
+pa_call_drop_connection(PaCall *call)
+{
+	char	   *peer = grpc_call_get_peer(call->call);
+
+	pa_connection_drop(peer);
+	gpr_free(peer);
+}
+
+const char *
+pa_call_metadata(const PaCall *call, const char *key, size_t *length)
+{
+	for (size_t i = 0; i < call->metadata.count; i++)
+	{
+		const grpc_metadata *item = &call->metadata.metadata[i];
+
+		if (grpc_slice_str_cmp(item->key, key) == 0)
+		{
+			*length = GRPC_SLICE_LENGTH(item->value);
+			return (const char *) GRPC_SLICE_START_PTR(item->value);
+		}
+	}
+	return NULL;
+}
+
+static void
+watch(PaCall *call)
+{
+	grpc_op		op;
+
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+	op.data.recv_close_on_server.cancelled = &call->closed_cancelled;
+	call->watched = true;
+	start_batch(call, &op, 1, &call->closed);
+}
+
+/* hands the request to the service, without a copy where it is in one piece */
+static void
+receive_payload(PaServer *server, PaCall *call)
+{
+	grpc_byte_buffer_reader reader;
+	grpc_slice	slice;
+
+	if (!grpc_byte_buffer_reader_init(&reader, call->payload))
+	{
+		pa_service_receive(server->service, call, NULL, 0);
+		return;
+	}
+	slice = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	pa_service_receive(server->service, call, GRPC_SLICE_START_PTR(slice),
+					   GRPC_SLICE_LENGTH(slice));
+	grpc_slice_unref(slice);
+}
+
+static void
+receive(PaServer *server, PaCall *call, bool success)
+{
+	if (!success)
+	{
+		give_back_call(server, call);
+		return;
+	}
+	server->live_calls++;
+	if (!server->draining)
+		post_call(server, call->method);
+	if (call->method == PA_METHOD_UNKNOWN)
+	{
+		pa_call_answer(call, PA_STATUS_UNIMPLEMENTED, "unknown method", NULL, 0);
+		pa_call_release(call);
+		return;
+	}
+	if (call->payload == NULL)
+	{
+		pa_call_answer(call, PA_STATUS_INVALID_ARGUMENT,
+					   "the call came without a request message", NULL, 0);
+		pa_call_release(call);
+		return;
+	}
+
+	/* the service may be done with the call before it returns */
+	pa_call_retain(call);
+	receive_payload(server, call);
+	if (!call->answered)
+		watch(call);
+	pa_call_release(call);
+}
+
+static void
+handle(PaServer *server, PaTag *tag, bool success)
+{
+	switch (tag->kind)
+	{
+		case PA_TAG_RECEIVED:
+			receive(server, tag->call, success);
+			break;
+		case PA_TAG_CLOSED:
+			if (!tag->call->answered)
+				pa_service_cancelled(server->service, tag->call);
+			pa_call_release(tag->call);
+			break;
+		case PA_TAG_SENT:
+			pa_call_release(tag->call);
+			break;
+		case PA_TAG_SHUTDOWN:
+			server->shut_down = true;
+			break;
+	}
+}
+
+/* makes the clock thread look round; from any thread, with any lock */
+static void
+wake(void *data)
+{
+	PaServer   *server = data;
+	uint64_t	one = 1;
+	ssize_t		ignored;
+
+	/* fails only if it is full, and then it is awake already */
+	ignored = write(server->wakeup, &one, sizeof(one));
+	(void) ignored;
+}
+
+/* after the last call and the last order the queue may go */
+static void
+finish_drain(PaServer *server)
+{
+	if (server->queue_shut_down || !server->shut_down ||
+		server->live_calls > 0 ||
+		(!server->impatient && pa_service_busy(server->service)))
+		return;
+	server->queue_shut_down = true;
+	grpc_completion_queue_shutdown(server->queue);
+	wake(server);
+}
+
+static void *
+serve(void *data)
+{
+	PaServer   *server = data;
+
+	for (;;)
+	{
+		grpc_event	event =
+			grpc_completion_queue_next(server->queue,
+									   gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+
+		if (event.type != GRPC_OP_COMPLETE)
+			break;
+		pthread_mutex_lock(&server->lock);
+		handle(server, event.tag, event.success);
+		if (server->draining)
+			finish_drain(server);
+		if (pa_timer_next(server->timers) < server->clock_until)
+		{
+			server->clock_until = INT64_MIN;
+			wake(server);
+		}
+		pthread_mutex_unlock(&server->lock);
+	}
+	return NULL;
+}
+
+/* waits until "until" on the clock of the timers, or for a wake-up */
+static void
+sleep_until(PaServer *server, int64_t until)
+{
+	struct pollfd fd = {.fd = server->wakeup, .events = POLLIN};
+	struct timespec timeout = {0};
+	int64_t		left = until == INT64_MAX ? 0 : until - pa_timer_now();
+	uint64_t	count;
+
+	if (left > 0)
+	{
+		timeout.tv_sec = left / 1000000;
+		timeout.tv_nsec = left % 1000000 * 1000;
+	}
+	if (ppoll(&fd, 1, until == INT64_MAX ? NULL : &timeout, NULL) > 0)
+	{
+		ssize_t		ignored = read(server->wakeup, &count, sizeof(count));
+
+		(void) ignored;
+	}
+}
+
+/* runs the timers, and goes on with what the provider has done */
+static void *
+keep_time(void *data)
+{
+	PaServer   *server = data;
+
+	for (;;)
+	{
+		int64_t		until;
+		bool		over;
+
+		pthread_mutex_lock(&server->lock);
+		if (pa_timer_next(server->timers) != INT64_MAX)
+			pa_timer_run(server->timers, pa_timer_now());
+		pa_service_take_done(server->service);
+		if (server->draining)
+			finish_drain(server);
+		until = server->clock_until = pa_timer_next(server->timers);
+		over = server->queue_shut_down;
+		pthread_mutex_unlock(&server->lock);
+		if (over)
+			break;
+		sleep_until(server, until);
+	}
+	return NULL;
+}
+
+static void
+drain_over(PaTimer *timer)
+{
+	PaServer   *server = PA_CONTAINER(timer, PaServer, drain_timer);
+
+	server->impatient = true;
+	grpc_server_cancel_all_calls(server->grpc);
+}
+
+void
+pa_server_drain(PaServer *server)
+{
+	pthread_mutex_lock(&server->lock);
+	if (!server->draining)
+	{
+		server->draining = true;
+		grpc_server_shutdown_and_notify(server->grpc, server->queue,
+										&server->shutdown_tag);
+		pa_timer_set(server->timers, &server->drain_timer,
+					 pa_timer_now() + server->options.drain_timeout, drain_over);
+	}
+	else if (!server->impatient)
+		pa_timer_set(server->timers, &server->drain_timer, 0, drain_over);
+	pthread_mutex_unlock(&server->lock);
+	wake(server);
+}
+
+void
+pa_server_reload(PaServer *server)
+{
+	pthread_mutex_lock(&server->lock);
+	pa_service_reload(server->service);
+	pthread_mutex_unlock(&server->lock);
+}
+
+static grpc_arg
+integer_argument(const char *key, int value)
+{
+	grpc_arg	argument;
+
+	argument.type = GRPC_ARG_INTEGER;
+	argument.key = (char *) key;
+	argument.value.integer = value;
+	return argument;
+}
+
+PaServer *
+pa_server_create(const PaServerOptions *options, PaService *service,
+				 PaTimers *timers)
+{
+	PaServer   *server = pa_memory_allocate_zeroed(sizeof(*server));
+	grpc_arg	arguments[8];
+	grpc_channel_args list = {0, arguments};
+
+	server->options = *options;
+	server->service = service;
+	server->timers = timers;
+	server->shutdown_tag.kind = PA_TAG_SHUTDOWN;
+	pthread_mutex_init(&server->lock, NULL);
+	server->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->wakeup < 0)
+	{
+		perror("power_agent: could not create an eventfd");
+		abort();
+	}
+
+	/* or a second agent would quietly share the port of the first */
+	arguments[list.num_args++] = integer_argument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+	arguments[list.num_args++] =
+		integer_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+						 options->max_message_size);
+	/* clients keep idle connections alive as often as they like */
+	arguments[list.num_args++] =
+		integer_argument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+						 1000);
+	arguments[list.num_args++] =
+		integer_argument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+	if (options->max_concurrent_streams > 0)
+		arguments[list.num_args++] =
+			integer_argument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+							 options->max_concurrent_streams);
+	server->grpc = grpc_server_create(&list, NULL);
+	server->queue = grpc_completion_queue_create_for_next(NULL);
+	grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
+	for (int method = 0; method < PA_METHOD_UNKNOWN; method++)
+	{
+		if (options->legacy && method == PA_METHOD_GET_STATE)
+			continue;
+		server->methods[method] =
+			grpc_server_register_method(server->grpc, method_paths[method], NULL,
+										GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+										0);
+	}
+	pa_service_set_wake(service, wake, server);
+	return server;
+}
+
+int
+pa_server_start(PaServer *server, char *problem, size_t size)
+{
+	grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+	int			port;
+
+	port = grpc_server_add_http2_port(server->grpc, server->options.address,
+									  credentials);
+	grpc_server_credentials_release(credentials);
+	if (port == 0)
+	{
+		snprintf(problem, size, "could not listen on %s",
+				 server->options.address);
+		return 0;
+	}
+	grpc_server_start(server->grpc);
+	pthread_mutex_lock(&server->lock);
+	for (int method = 0; method < PA_METHOD_UNKNOWN; method++)
+	{
+		for (int i = 0; server->methods[method] && i < POSTED_CALLS; i++)
+			post_call(server, method);
+	}
+	for (int i = 0; i < POSTED_UNKNOWN; i++)
+		post_call(server, PA_METHOD_UNKNOWN);
+	server->threads = pa_memory_allocate_zeroed(server->options.threads *
+												sizeof(*server->threads));
+	for (int i = 0; i < server->options.threads; i++)
+	{
+		if (pthread_create(&server->threads[i], NULL, serve, server) != 0)
+			break;
+		server->thread_count++;
+	}
+	server->clock_started = pthread_create(&server->clock, NULL, keep_time,
+										   server) == 0;
+	pthread_mutex_unlock(&server->lock);
+	if (server->thread_count == 0 || !server->clock_started)
+	{
+		snprintf(problem, size, "could not start a thread");
+		return 0;
+	}
+	return port;
+}
+
+bool
+pa_server_join(PaServer *server)
+{
+	for (int i = 0; i < server->thread_count; i++)
+		pthread_join(server->threads[i], NULL);
+	server->thread_count = 0;
+	if (server->clock_started)
+		pthread_join(server->clock, NULL);
+	server->clock_started = false;
+	return !server->impatient;
+}
+
+void
+pa_server_free(PaServer *server)
+{
+	pa_timer_clear(server->timers, &server->drain_timer);
+	if (!server->queue_shut_down)
+	{
+		/* never started: there is nothing on its way but the shutdown itself */
+		grpc_server_shutdown_and_notify(server->grpc, server->queue,
+										&server->shutdown_tag);
+		grpc_completion_queue_next(server->queue,
+								   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		grpc_completion_queue_shutdown(server->queue);
+		while (grpc_completion_queue_next(server->queue,
+										  gpr_inf_future(GPR_CLOCK_REALTIME),
+										  NULL).type != GRPC_QUEUE_SHUTDOWN)
+			;
+	}
+	grpc_server_destroy(server->grpc);
+	grpc_completion_queue_destroy(server->queue);
+	while (server->free_calls != NULL)
+	{
+		PaCall	   *call = server->free_calls;
+
+		server->free_calls = call->next_free;
+		free_call(call);
+	}
+	pthread_mutex_destroy(&server->lock);
+	close(server->wakeup);
+	free(server->threads);
+	free(server);
+}

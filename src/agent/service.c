@@ -1,0 +1,585 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/service.c
+ *		The three methods of the agent: from a request over the ledger and the
+ *		provider to its answer.  Contract in service.h.
+ *
+ * A call meets at most one rule.  A fault that strikes before the order
+ * takes the place of everything behind it: the ledger does not hear of the
+ * call.  Everything else that a rule does to the reply is done to this one
+ * transmission of it; what is remembered is the reply as it should have been.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service_state.h"
+#include "status_name.h"
+
+#define FLUSH_INTERVAL	50000	/* us that a log line waits at most */
+
+PaService *
+pa_service_create(const PaServiceOptions *options, PaProvider *provider,
+				  PaTimers *timers, PaLog *log, char *problem, size_t size)
+{
+	PaService  *service = pa_memory_allocate_zeroed(sizeof(*service));
+
+	service->options = *options;
+	service->provider = provider;
+	service->timers = timers;
+	service->log = log;
+	service->ledger = pa_ledger_create(options->remembered_requests,
+									   options->remembered_bytes,
+									   options->remembered_orders);
+	pthread_mutex_init(&service->done_lock, NULL);
+	if (options->behaviour_file != NULL)
+	{
+		service->rule_file = pa_rule_file_open(options->behaviour_file, problem,
+											   size);
+		if (service->rule_file == NULL)
+		{
+			pa_service_free(service);
+			return NULL;
+		}
+	}
+	return service;
+}
+
+void
+pa_service_free(PaService *service)
+{
+	PaTableNode *node;
+
+	pa_timer_clear(service->timers, &service->flush_timer);
+	while ((node = pa_table_take(&service->lanes)) != NULL)
+		free(PA_CONTAINER(node, PaLane, node));
+	while (service->free_lanes != NULL)
+	{
+		PaLane	   *lane = service->free_lanes;
+
+		service->free_lanes = lane->next_free;
+		free(lane);
+	}
+	pa_table_free(&service->lanes);
+	pa_ledger_free(service->ledger);
+	if (service->rule_file != NULL)
+		pa_rule_file_close(service->rule_file);
+	pthread_mutex_destroy(&service->done_lock);
+	free(service);
+}
+
+void
+pa_service_set_wake(PaService *service, void (*wake) (void *), void *data)
+{
+	service->wake = wake;
+	service->wake_data = data;
+}
+
+bool
+pa_service_busy(const PaService *service)
+{
+	return service->open_actions > 0;
+}
+
+void
+pa_service_reload(PaService *service)
+{
+	if (service->rule_file != NULL)
+		pa_rule_file_rules(service->rule_file, true);
+}
+
+static void
+flush_log(PaTimer *timer)
+{
+	pa_log_flush(PA_CONTAINER(timer, PaService, flush_timer)->log);
+}
+
+static void
+write_log(PaService *service, const PaCall *call, PaLogLine *line)
+{
+	const Agent__ClusterStatusChangeRequest *request = call->request;
+	PaOrder		order;
+
+	line->method = call->method;
+	if (request != NULL)
+	{
+		line->request_id = request->request_id;
+		line->cluster_id = request->cluster_id;
+		line->account = request->account_name;
+		line->source = request->source;
+		line->requester = request->requester;
+		line->instances = request->n_instances_id_list;
+		if (request->order != NULL)
+		{
+			order.timeline = request->order->timeline;
+			order.epoch = request->order->epoch;
+			order.counter = request->order->counter;
+			line->order = &order;
+		}
+	}
+	else
+		line->request_id = line->cluster_id = line->account = line->source =
+			line->requester = "";
+	line->attempt = pa_call_metadata(call, "x-attempt", &line->attempt_length);
+	pa_log_write(service->log, line);
+	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
+		pa_timer_set(service->timers, &service->flush_timer,
+					 pa_timer_now() + FLUSH_INTERVAL, flush_log);
+}
+
+void
+pa_service_log_start(PaService *service, const PaAction *action,
+					 const PaCall *call)
+{
+	PaLogLine	line = {.end = false};
+
+	if (service->log == NULL)
+		return;
+	line.in_flight = action->lane->open - 1;
+	write_log(service, call, &line);
+}
+
+static void
+log_end(PaService *service, const PaCall *call, int status, const int *error,
+		const char *message)
+{
+	PaLogLine	line = {.end = true};
+
+	if (service->log == NULL)
+		return;
+	line.in_flight = call->in_flight;
+	line.executed = call->executed;
+	line.duplicate = call->duplicate;
+	line.status = status;
+	line.error = error;
+	line.message = message && message[0] != '\0' ? message : NULL;
+	line.duration = pa_timer_now() - call->received_at;
+	write_log(service, call, &line);
+}
+
+/* the service has done with the call, which was answered or given up */
+static void
+close_call(PaService *service, PaCall *call)
+{
+	pa_timer_clear(service->timers, &call->timer);
+	if (call->lane != NULL)
+		pa_lane_close(service, call->lane);
+	call->lane = NULL;
+	pa_behaviour_release(call->rules);
+	call->rules = NULL;
+	call->rule = NULL;
+	pa_call_release(call);
+}
+
+void
+pa_service_fail(PaService *service, PaCall *call, int status, const char *message)
+{
+	log_end(service, call, status, NULL, message);
+	pa_call_answer(call, status, message, NULL, 0);
+	close_call(service, call);
+}
+
+/* does what the call's rule does instead of an answer */
+static void
+strike(PaService *service, PaCall *call)
+{
+	const PaRule *rule = call->rule;
+
+	switch (rule->fault)
+	{
+		case PA_FAULT_STATUS:
+			pa_service_fail(service, call, rule->status,
+							rule->message ? rule->message : "injected by a rule");
+			break;
+		case PA_FAULT_DROP:
+			/* core then tells that the call was cancelled */
+			pa_call_drop_connection(call);
+			break;
+		case PA_FAULT_CRASH:
+			if (service->log != NULL)
+				pa_log_flush(service->log);
+			kill(getpid(), SIGKILL);
+			break;
+		case PA_FAULT_HANG:
+		case PA_FAULT_NONE:
+			break;
+	}
+}
+
+/*
+ * Appends a field to a packed message: a later "message" replaces an earlier
+ * one, a further state adds itself to the list.
+ */
+static size_t
+append_field(uint8_t *at, unsigned int number, const uint8_t *bytes,
+			 size_t length)
+{
+	uint64_t	numbers[2] = {(uint64_t) number << 3 | 2, length};
+	uint8_t    *start = at;
+
+	for (int i = 0; i < 2; i++)
+	{
+		for (; numbers[i] >= 0x80; numbers[i] >>= 7)
+			*at++ = (uint8_t) (numbers[i] | 0x80);
+		*at++ = (uint8_t) numbers[i];
+	}
+	if (bytes != NULL)
+		memcpy(at, bytes, length);
+	else
+		memset(at, 'x', length);
+	return (size_t) (at - start) + length;
+}
+
+#define FIELD_HEADER	16		/* at least what append_field adds */
+
+static const uint8_t *
+add_foreign(PaCall *call, const uint8_t *reply, size_t *length)
+{
+	const PaSelection *foreign = &call->rule->foreign;
+	size_t		count = foreign->id_count + (size_t) foreign->count;
+	size_t		room = *length;
+	uint8_t    *result;
+
+	for (size_t i = 0; i < foreign->id_count; i++)
+		room += strlen(foreign->ids[i]) + 2 * FIELD_HEADER;
+	room += (size_t) foreign->count * (32 + 2 * FIELD_HEADER);
+	result = pa_arena_allocate(&call->arena, room);
+	memcpy(result, reply, *length);
+	for (size_t i = 0; i < count; i++)
+	{
+		Agent__InstanceState state = AGENT__INSTANCE_STATE__INIT;
+		char		made_up[32];
+		uint8_t		packed[PA_MAX_TEXT];
+
+		snprintf(made_up, sizeof(made_up), "foreign-%zu", i + 1);
+		state.instance_id = foreign->id_count > 0 ? foreign->ids[i] : made_up;
+		state.state = AGENT__POWER_STATE__POWER_STATE_RUNNING;
+		if (agent__instance_state__get_packed_size(&state) > sizeof(packed))
+			continue;
+		*length += append_field(result + *length, 101, packed,
+								agent__instance_state__pack(&state, packed));
+	}
+	return result;
+}
+
+/* the reply as the call's rule wants it sent; may be the same bytes */
+static const uint8_t *
+mangle(PaCall *call, const uint8_t *reply, size_t *length)
+{
+	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 0x07};
+	static const uint8_t no_text[] = "broken \xff\xfe text";
+	const PaRule *rule = call->rule;
+	const uint8_t *message = NULL;
+	size_t		message_length = 0;
+	uint8_t    *result;
+
+	if (rule->garbage)
+	{
+		*length = sizeof(garbage);
+		return garbage;
+	}
+	if (rule->foreign.count > 0 || rule->foreign.id_count > 0)
+		reply = add_foreign(call, reply, length);
+	if (rule->invalid_utf8)
+	{
+		message = no_text;
+		message_length = sizeof(no_text) - 1;
+	}
+	else if (rule->message != NULL && rule->error == 0 &&
+			 rule->partial.count == 0 && rule->partial.id_count == 0)
+	{
+		message = (const uint8_t *) rule->message;
+		message_length = strlen(rule->message);
+	}
+	if (message == NULL && rule->size == 0)
+		return reply;
+	if (rule->size > (int64_t) (*length + message_length))
+	{
+		message_length = (size_t) rule->size - *length;
+		message = NULL;
+	}
+	else if (message == NULL)
+		return reply;
+	result = pa_arena_allocate(&call->arena, *length + message_length +
+							   FIELD_HEADER);
+	memcpy(result, reply, *length);
+	*length += append_field(result + *length, 2, message, message_length);
+	return result;
+}
+
+/* the error in a reply: packed replies begin with it, unless it is 0 */
+static int
+reply_error(const uint8_t *reply, size_t length)
+{
+	uint64_t	error = 0;
+
+	if (length > 0 && reply[0] == 0x08)
+	{
+		for (size_t i = 1; i < length && i <= 10; i++)
+		{
+			error |= (uint64_t) (reply[i] & 0x7f) << (7 * (i - 1));
+			if ((reply[i] & 0x80) == 0)
+				break;
+		}
+	}
+	return (int) (int64_t) error;
+}
+
+static void
+transmit(PaService *service, PaCall *call, const uint8_t *reply, size_t length)
+{
+	int			error;
+
+	if (call->rule->fault != PA_FAULT_NONE)
+	{
+		strike(service, call);
+		return;
+	}
+	error = reply_error(reply, length);
+	reply = mangle(call, reply, &length);
+	log_end(service, call, PA_STATUS_OK, &error, NULL);
+	pa_call_answer(call, PA_STATUS_OK, NULL, reply, length);
+	close_call(service, call);
+}
+
+static void
+fire_transmit(PaTimer *timer)
+{
+	PaCall	   *call = PA_CONTAINER(timer, PaCall, timer);
+
+	transmit(call->service, call, call->reply, call->reply_length);
+}
+
+void
+pa_service_deliver(PaService *service, PaCall *call, const uint8_t *reply,
+				   size_t length)
+{
+	if (!call->rule->after || call->rule->latency == 0)
+	{
+		transmit(service, call, reply, length);
+		return;
+	}
+	call->reply = memcpy(pa_arena_allocate(&call->arena, length), reply, length);
+	call->reply_length = length;
+	pa_timer_set(service->timers, &call->timer,
+				 pa_timer_now() + call->rule->latency, fire_transmit);
+}
+
+static void
+fire_strike(PaTimer *timer)
+{
+	PaCall	   *call = PA_CONTAINER(timer, PaCall, timer);
+
+	strike(call->service, call);
+}
+
+static void
+strike_after_latency(PaService *service, PaCall *call)
+{
+	if (call->rule->latency > 0)
+		pa_timer_set(service->timers, &call->timer,
+					 pa_timer_now() + call->rule->latency, fire_strike);
+	else
+		strike(service, call);
+}
+
+static void
+receive_question(PaService *service, PaCall *call)
+{
+	if (call->rule->fault != PA_FAULT_NONE)
+		strike_after_latency(service, call);
+	else
+		pa_action_start(service, call, NULL, NULL, false);
+}
+
+static void
+start_order(PaService *service, PaCall *call, PaLedgerEntry *entry, PaLane *lane)
+{
+	if (pa_action_start(service, call, entry, lane, !service->options.legacy))
+		return;
+	if (entry != NULL)
+		pa_ledger_forget(service->ledger, entry);
+	pa_lane_close(service, lane);
+	pa_service_fail(service, call, PA_STATUS_ABORTED,
+					"too many orders are waiting for this cluster");
+}
+
+static void
+refuse_stale(PaService *service, PaCall *call, const PaOrder *newest)
+{
+	const Agent__Order *order = call->request->order;
+	char		message[256];
+
+	snprintf(message, sizeof(message),
+			 "stale order: %llu/%llu/%llu came after %llu/%llu/%llu",
+			 (unsigned long long) order->timeline,
+			 (unsigned long long) order->epoch,
+			 (unsigned long long) order->counter,
+			 (unsigned long long) newest->timeline,
+			 (unsigned long long) newest->epoch,
+			 (unsigned long long) newest->counter);
+	pa_service_fail(service, call, PA_STATUS_FAILED_PRECONDITION, message);
+}
+
+/* an agent that only accepts knows none of the fields from 101 up */
+static PaLedgerVerdict
+admit(PaService *service, const PaCall *call, PaLedgerEntry **entry,
+	  PaOrder *newest)
+{
+	const Agent__ClusterStatusChangeRequest *request = call->request;
+	PaLedgerRequest described = {
+		.request_id = request->request_id,
+		.method = call->method,
+		.cluster_id = request->cluster_id,
+		.source = request->source
+	};
+	PaOrder		order;
+
+	if (service->options.legacy)
+	{
+		*entry = NULL;
+		return PA_LEDGER_NEW;
+	}
+	if (request->order != NULL)
+	{
+		order.timeline = request->order->timeline;
+		order.epoch = request->order->epoch;
+		order.counter = request->order->counter;
+		described.order = &order;
+	}
+	return pa_ledger_admit(service->ledger, &described, entry, newest);
+}
+
+static void
+receive_order(PaService *service, PaCall *call)
+{
+	PaLane	   *lane = pa_lane_open(service, call->request->cluster_id);
+	PaLedgerVerdict verdict;
+	PaLedgerEntry *entry;
+	PaOrder		newest;
+	const uint8_t *reply;
+	size_t		length;
+
+	call->in_flight = lane->open - 1;
+	if (call->rule->fault != PA_FAULT_NONE && !call->rule->after)
+	{
+		call->lane = lane;
+		strike_after_latency(service, call);
+		return;
+	}
+	verdict = admit(service, call, &entry, &newest);
+	if (verdict == PA_LEDGER_NEW)
+	{
+		start_order(service, call, entry, lane);
+		return;
+	}
+	pa_lane_close(service, lane);
+	switch (verdict)
+	{
+		case PA_LEDGER_RUNNING:
+			/* the first one is not another order */
+			call->in_flight--;
+			call->duplicate = true;
+			pa_action_join(pa_ledger_owner(entry), call);
+			break;
+		case PA_LEDGER_DONE:
+			call->duplicate = true;
+			reply = pa_ledger_reply(entry, &length);
+			pa_service_deliver(service, call, reply, length);
+			break;
+		case PA_LEDGER_STALE:
+			refuse_stale(service, call, &newest);
+			break;
+		case PA_LEDGER_CONFLICT:
+			pa_service_fail(service, call, PA_STATUS_INVALID_ARGUMENT,
+							"this request_id was used for another request");
+			break;
+		case PA_LEDGER_NEW:
+			break;
+	}
+}
+
+static void
+choose_rule(PaService *service, PaCall *call)
+{
+	PaRules    *candidates[2] = {NULL, service->options.defaults};
+
+	if (service->rule_file != NULL)
+		candidates[0] = pa_rule_file_rules(service->rule_file, false);
+	for (int i = 0; i < 2; i++)
+	{
+		const PaRule *rule;
+
+		if (candidates[i] == NULL)
+			continue;
+		rule = pa_behaviour_match(candidates[i], call->request->cluster_id,
+								  call->method);
+		if (rule != NULL)
+		{
+			call->rule = rule;
+			call->rules = pa_behaviour_retain(candidates[i]);
+			return;
+		}
+	}
+}
+
+void
+pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
+				   size_t length)
+{
+	const char *problem;
+
+	call->service = service;
+	call->received_at = pa_timer_now();
+	call->rules = NULL;
+	call->rule = pa_behaviour_none();
+	call->action = NULL;
+	call->lane = NULL;
+	call->in_flight = 0;
+	call->executed = false;
+	call->duplicate = false;
+	call->request = pa_request_read(&call->arena, bytes, length, &problem);
+	if (call->request == NULL)
+	{
+		pa_service_fail(service, call, PA_STATUS_INVALID_ARGUMENT, problem);
+		return;
+	}
+	choose_rule(service, call);
+	if (call->method == PA_METHOD_GET_STATE)
+		receive_question(service, call);
+	else
+		receive_order(service, call);
+}
+
+void
+pa_service_cancelled(PaService *service, PaCall *call)
+{
+	log_end(service, call, PA_STATUS_CANCELLED, NULL, NULL);
+	if (call->action != NULL)
+		pa_action_leave(call->action, call);
+	close_call(service, call);
+}
+
+void
+pa_service_take_done(PaService *service)
+{
+	PaAction   *done;
+
+	pthread_mutex_lock(&service->done_lock);
+	done = service->done;
+	service->done = NULL;
+	pthread_mutex_unlock(&service->done_lock);
+	while (done != NULL)
+	{
+		PaAction   *next = done->next_done;
+
+		pa_action_continue(done);
+		done = next;
+	}
+}

@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/service.h
+ *		The three methods of the agent: from a request over the ledger and the
+ *		provider to its answer.
+ *
+ * Everything but pa_service_create and _free is called by the server, under
+ * its lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_SERVICE_H
+#define PA_AGENT_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "behaviour.h"
+#include "log.h"
+#include "provider.h"
+#include "timer.h"
+
+typedef struct PaService PaService;
+struct PaCall;
+
+typedef struct PaServiceOptions
+{
+	bool		legacy;			/* be an agent that only accepts */
+	PaRules    *defaults;		/* for calls that no rule of the file matches */
+	const char *behaviour_file; /* NULL: none */
+	size_t		remembered_requests;
+	size_t		remembered_bytes;
+	size_t		remembered_orders;
+} PaServiceOptions;
+
+/*
+ * Provider, timers and log (NULL: none) stay the caller's and must outlive
+ * the service.  Returns NULL, with the reason, if the rules are not valid.
+ */
+extern PaService *pa_service_create(const PaServiceOptions *options,
+									PaProvider *provider, PaTimers *timers,
+									PaLog *log, char *problem, size_t size);
+
+/* what to call, from any thread, when the provider has done something */
+extern void pa_service_set_wake(PaService *service, void (*wake) (void *),
+								void *data);
+
+/*
+ * A call has come, with its request.  The service has the reference that the
+ * call was born with and releases it when it is done; if the call is not
+ * answered on return, the server tells when its client gives up.
+ */
+extern void pa_service_receive(PaService *service, struct PaCall *call,
+							   const uint8_t *bytes, size_t length);
+extern void pa_service_cancelled(PaService *service, struct PaCall *call);
+
+/* goes on with what the provider has done since */
+extern void pa_service_take_done(PaService *service);
+
+/* true while an order is waiting or under way */
+extern bool pa_service_busy(const PaService *service);
+
+/* reads the behaviour file again; a bad one is reported and changes nothing */
+extern void pa_service_reload(PaService *service);
+
+extern void pa_service_free(PaService *service);
+
+#endif							/* PA_AGENT_SERVICE_H */

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/agent/service_state.h
+ *		What service.c and action.c share, and nobody else.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_AGENT_SERVICE_STATE_H
+#define PA_AGENT_SERVICE_STATE_H
+
+#include <pthread.h>
+
+#include "call.h"
+#include "rule_file.h"
+#include "service.h"
+
+struct PaService
+{
+	PaServiceOptions options;
+	PaProvider *provider;
+	PaTimers   *timers;
+	PaLog	   *log;			/* NULL: none */
+	PaTimer		flush_timer;
+	PaLedger   *ledger;
+	PaRuleFile *rule_file;		/* NULL: none */
+	PaTable		lanes;
+	PaLane	   *free_lanes;
+	int			open_actions;
+
+	/* done by the provider and not yet gone on with; its lock is taken last */
+	pthread_mutex_t done_lock;
+	PaAction   *done;
+	void		(*wake) (void *);
+	void	   *wake_data;
+};
+
+/*
+ * Answers a call that waited for an action, by way of the call's own rule.
+ * The reply is copied if it has to wait.
+ */
+extern void pa_service_deliver(PaService *service, PaCall *call,
+							   const uint8_t *reply, size_t length);
+
+/* ends a call with a status that is not OK */
+extern void pa_service_fail(PaService *service, PaCall *call, int status,
+							const char *message);
+
+/* writes the start line of an order */
+extern void pa_service_log_start(PaService *service, const PaAction *action,
+								 const PaCall *call);
+
+#endif							/* PA_AGENT_SERVICE_STATE_H */
