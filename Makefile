@@ -136,7 +136,7 @@ endif
 program_cflags = -std=gnu11 -g $(if $(SANITIZE),-O1,-O2) $(warnings) \
 	-Wno-format-truncation -fno-omit-frame-pointer -fstack-protector-strong \
 	-fPIE $(sanitize_flags)
-program_cppflags = -D_GNU_SOURCE= $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
+program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
 	-Isrc -Ibuild/proto -MMD -MP
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)

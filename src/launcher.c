@@ -165,6 +165,7 @@ scan_databases(void)
 	while ((entry = hash_seq_search(&status)) != NULL)
 		entry->listed = false;
 
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 
@@ -586,6 +587,9 @@ pa_launcher_main(Datum argument)
 		long		timeout;
 
 		ResetLatch(MyLatch);
+
+		/* pg_cancel_backend() has nothing to cancel here */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 
 		if (ConfigReloadPending)

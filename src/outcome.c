@@ -23,7 +23,6 @@
 
 #define NAMED_INSTANCES		10	/* in a message; the event names all */
 #define NOT_DELIVERED_MS	100 /* before a call that did not leave goes again */
-#define SORT_ABOVE			16	/* instances; fewer are searched one by one */
 
 /* What the courier said, in the database's encoding. */
 typedef struct Answer
@@ -41,53 +40,33 @@ typedef struct Answer
 static int
 compare_ids(const void *a, const void *b)
 {
-	return strcmp(**(char ***) a, **(char ***) b);
+	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
 /*
- * Copies the reported states to the instances of the call.  Reports usually
- * come in the order of the request; what is not of this cluster is ignored,
- * and of two reports for one instance the later one counts.
+ * Copies the reported states to the instances of the call, which are in
+ * bytewise order.  Reports usually come in the order of the request; what is
+ * not of this cluster is ignored, and of two reports for one instance the
+ * later one counts.
  */
 static void
 take_states(PaCluster *cluster, const Courier__Result *result)
 {
-	char	 ***sorted = NULL;
 	int			count = cluster->instance_count;
 
 	for (size_t r = 0; r < result->n_instances; r++)
 	{
 		const Courier__InstanceReport *report = result->instances[r];
 		char	   *id = pa_wire_text_decode(report->instance_id);
-		int			position = -1;
+		char	  **hit;
 
 		if ((int) r < count && strcmp(cluster->instance_ids[r], id) == 0)
-			position = (int) r;
-		else if (count <= SORT_ABOVE)
-		{
-			for (int i = 0; i < count && position < 0; i++)
-				if (strcmp(cluster->instance_ids[i], id) == 0)
-					position = i;
-		}
+			hit = &cluster->instance_ids[r];
 		else
-		{
-			char	  **key = &id;
-			char	 ***hit;
-
-			if (sorted == NULL)
-			{
-				sorted = palloc(sizeof(char **) * count);
-				for (int i = 0; i < count; i++)
-					sorted[i] = &cluster->instance_ids[i];
-				qsort(sorted, count, sizeof(char **), compare_ids);
-			}
-			hit = bsearch(&key, sorted, count, sizeof(char **), compare_ids);
-			if (hit != NULL)
-				position = (int) (*hit - cluster->instance_ids);
-		}
-
-		if (position >= 0)
-			cluster->instance_states[position] =
+			hit = bsearch(&id, cluster->instance_ids, count, sizeof(char *),
+						  compare_ids);
+		if (hit != NULL)
+			cluster->instance_states[hit - cluster->instance_ids] =
 				report->state <= PA_POWER_TERMINATED ?
 				(int) report->state : PA_POWER_UNKNOWN;
 	}

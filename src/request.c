@@ -218,11 +218,8 @@ judge(const PaRequest *request, PaRequestItem *item)
 	if (item->terminated)
 		item->error_message = psprintf("cluster \"%s\" is terminated",
 									   cluster_id);
-	else if (item->instances_total == 0)
-		item->error_message = psprintf("cluster \"%s\" has no instances",
-									   cluster_id);
 	else if (item->instances_live == 0)
-		item->error_message = psprintf("all instances of cluster \"%s\" are terminated",
+		item->error_message = psprintf("cluster \"%s\" has no instances that are not terminated",
 									   cluster_id);
 	else if (!pa_agent_server_exists(server_name))
 		item->error_message = psprintf("server \"%s\" of account \"%s\" is not a foreign server of power_agent",

@@ -29,6 +29,44 @@
 #include "store_plan.h"
 
 /*
+ * Runs a plan that depends neither on the values nor on the statistics.  One
+ * that is made anew for each call would take longer to make than to run; one
+ * that is made while a table is empty would read all of it later.  So the
+ * plan is generic, and made while there is nothing but indexes to choose.
+ */
+static void
+execute(PaPlan *plan, const Datum *values, const char *nulls,
+		PaResult *result)
+{
+	int			settings = 0;
+
+	if (plan->plan == NULL)
+	{
+		SPIPlanPtr	prepared;
+
+		SPI_connect();
+		prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
+									  CURSOR_OPT_GENERIC_PLAN);
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "could not prepare statement: %s",
+				 SPI_result_code_string(SPI_result));
+		SPI_finish();
+		plan->plan = prepared;
+		settings = NewGUCNestLevel();
+	}
+	else if (!SPI_plan_is_valid(plan->plan))
+		settings = NewGUCNestLevel();
+
+	if (settings != 0)
+		(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	pa_plan_execute(plan, values, nulls, false, 0, result);
+	if (settings != 0)
+		AtEOXact_GUC(true, settings);
+}
+
+/*
  * The extension's owner.  Asked several times for each request, so remembered
  * for the transaction.
  */
@@ -160,7 +198,7 @@ read_operated_accounts(OperatedAccounts *accounts)
 	if (accounts->all)
 		return;
 
-	pa_plan_execute(&plan, NULL, NULL, false, 0, &result);
+	execute(&plan, NULL, NULL, &result);
 	accounts->names = palloc(sizeof(text *) * (result.count + 1));
 	for (uint64 i = 0; i < result.count; i++)
 	{
@@ -197,7 +235,7 @@ find_visible(PaRequestItem **sorted, int count)
 	Datum		argument = id_array(sorted, count);
 	PaResult	result;
 
-	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
+	execute(&plan, &argument, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
 	pa_plan_finish(&result);
@@ -211,15 +249,12 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 	static PaPlan plan = {
 		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
 		"a.server_name, c.status OPERATOR(pg_catalog.=) 'terminated', "
-		"n.total, n.live "
+		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
+		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
 		"FROM power_action.cluster c "
 		"JOIN power_action.account a "
 		"ON a.account_name OPERATOR(pg_catalog.=) c.account_name "
-		"CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS total, "
-		"pg_catalog.count(*) FILTER (WHERE "
-		"i.status OPERATOR(pg_catalog.<>) 'terminated') AS live "
-		"FROM power_action.instance i "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id) n "
 		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {TEXTARRAYOID}, NULL
 	};
@@ -229,7 +264,7 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 	int			context;
 
 	pa_request_store_become_owner(&user, &context);
-	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
+	execute(&plan, &argument, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
@@ -242,8 +277,7 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		item->account_name = copy_text(row, 3);
 		item->server_name = copy_text(row, 4);
 		item->terminated = pa_row_bool(row, 5);
-		item->instances_total = (int) pa_row_int64(row, 6);
-		item->instances_live = (int) pa_row_int64(row, 7);
+		item->instances_live = (int) pa_row_int64(row, 6);
 		item->may_operate = operates_account(accounts, item->account_name);
 	}
 	pa_plan_finish(&result);
@@ -333,10 +367,11 @@ optional_text(const text *value, char *null)
 }
 
 /*
- * $1 to $14 are of the request, $15 to $21 arrays with one element for each
- * cluster.  The ids of the events come in the order of the arrays.
+ * $1 to $14 are of the request, $15 to $21 of the clusters: one value each,
+ * or arrays with one element for each cluster.  The ids of the events come in
+ * the order of the arrays.
  */
-#define INSERT_EVENTS \
+#define INSERT_EVENTS(items) \
 	"WITH e AS (INSERT INTO power_action.event AS n (action, cluster_id, " \
 	"cluster_name, account_name, server_name, triggered_by, description, " \
 	"status, error_source, error_code, error_message, requested_by, " \
@@ -348,13 +383,20 @@ optional_text(const text *value, char *null)
 	"CASE WHEN i.error_code IS NULL THEN NULL ELSE 'request' END, " \
 	"i.error_code, i.error_message, $4, $5, $6, $7, $8, $9, " \
 	"CASE WHEN i.error_code IS NULL THEN NULL ELSE $7 END, $10, $11, " \
-	"i.instances_total " \
-	"FROM ROWS FROM (pg_catalog.unnest($15), pg_catalog.unnest($16), " \
-	"pg_catalog.unnest($17), pg_catalog.unnest($18), " \
-	"pg_catalog.unnest($19), pg_catalog.unnest($20), " \
-	"pg_catalog.unnest($21)) AS i (cluster_id, cluster_name, " \
+	"i.instances_total FROM " items " AS i (cluster_id, cluster_name, " \
 	"account_name, server_name, error_code, error_message, " \
 	"instances_total) "
+#define ONE_ITEM \
+	"(SELECT $15, $16, $17, $18, $19, $20, $21)"
+#define MANY_ITEMS \
+	"ROWS FROM (pg_catalog.unnest($15), pg_catalog.unnest($16), " \
+	"pg_catalog.unnest($17), pg_catalog.unnest($18), " \
+	"pg_catalog.unnest($19), pg_catalog.unnest($20), " \
+	"pg_catalog.unnest($21))"
+/* waits for another session that is inserting the same key */
+#define UNLESS_REPEATED \
+	"ON CONFLICT (requested_by, request_key, cluster_id) " \
+	"WHERE request_key IS NOT NULL DO NOTHING "
 #define INSERT_JOBS \
 	"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, " \
 	"n.status), j AS (INSERT INTO power_action.job (event_id, cluster_id, " \
@@ -365,27 +407,39 @@ optional_text(const text *value, char *null)
 	"FROM e WHERE e.status OPERATOR(pg_catalog.=) 'pending') " \
 	"SELECT e.event_id, e.cluster_id FROM e"
 
-#define INSERT_TYPES \
-	{TEXTOID, TEXTOID, TEXTOID, NAMEOID, INETOID, TEXTOID, TIMESTAMPTZOID, \
+#define REQUEST_TYPES \
+	TEXTOID, TEXTOID, TEXTOID, NAMEOID, INETOID, TEXTOID, TIMESTAMPTZOID, \
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, TEXTOID, TIMESTAMPTZOID, \
-	INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}
+	INT8OID, OIDOID
+#define ONE_TYPES \
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
+#define MANY_TYPES \
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
+	TEXTARRAYOID, INT4ARRAYOID
 
 #define REQUEST_ARGUMENTS	14
 #define ITEM_ARGUMENTS		7
 
-static PaPlan insert_plan = {
-	INSERT_EVENTS INSERT_JOBS,
-	REQUEST_ARGUMENTS + ITEM_ARGUMENTS, INSERT_TYPES, NULL
+#define ARGUMENTS			(REQUEST_ARGUMENTS + ITEM_ARGUMENTS)
+
+static PaPlan insert_one = {
+	INSERT_EVENTS(ONE_ITEM) INSERT_JOBS,
+	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, NULL
 };
 
-/* waits for another session that is inserting the same key */
-static PaPlan insert_keyed_plan = {
-	INSERT_EVENTS
-	"ON CONFLICT (requested_by, request_key, cluster_id) "
-	"WHERE request_key IS NOT NULL DO NOTHING "
-	INSERT_JOBS,
-	REQUEST_ARGUMENTS + ITEM_ARGUMENTS, INSERT_TYPES, NULL
+static PaPlan insert_one_keyed = {
+	INSERT_EVENTS(ONE_ITEM) UNLESS_REPEATED INSERT_JOBS,
+	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, NULL
+};
+
+static PaPlan insert_many = {
+	INSERT_EVENTS(MANY_ITEMS) INSERT_JOBS,
+	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
+};
+
+static PaPlan insert_many_keyed = {
+	INSERT_EVENTS(MANY_ITEMS) UNLESS_REPEATED INSERT_JOBS,
+	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
 };
 
 static void
@@ -416,37 +470,61 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 }
 
 static void
-item_arguments(PaRequestItem **items, int count, Datum *arrays)
+item_values(const PaRequestItem *item, Datum *values, bool *nulls)
 {
-	Datum	   *values[ITEM_ARGUMENTS];
-	bool	   *nulls[ITEM_ARGUMENTS];
+	values[0] = PointerGetDatum(item->cluster_id);
+	values[1] = PointerGetDatum(item->cluster_name);
+	values[2] = PointerGetDatum(item->account_name);
+	values[3] = PointerGetDatum(item->server_name);
+	values[4] = values[5] = (Datum) 0;
+	if (item->error_code)
+	{
+		values[4] = CStringGetTextDatum(item->error_code);
+		values[5] = CStringGetTextDatum(item->error_message);
+	}
+	for (int c = 0; c < 6; c++)
+		nulls[c] = values[c] == (Datum) 0;
+	values[6] = Int32GetDatum(item->instances_live);
+	nulls[6] = !item->found;
+}
+
+static void
+item_arguments(PaRequestItem **items, int count, Datum *arguments,
+			   char *argument_nulls)
+{
+	Datum	   *columns[ITEM_ARGUMENTS];
+	bool	   *column_nulls[ITEM_ARGUMENTS];
+	Datum		values[ITEM_ARGUMENTS];
+	bool		nulls[ITEM_ARGUMENTS];
+
+	if (count == 1)
+	{
+		item_values(items[0], arguments, nulls);
+		for (int c = 0; c < ITEM_ARGUMENTS; c++)
+			argument_nulls[c] = nulls[c] ? 'n' : ' ';
+		return;
+	}
 
 	for (int c = 0; c < ITEM_ARGUMENTS; c++)
 	{
-		values[c] = palloc0(sizeof(Datum) * count);
-		nulls[c] = palloc(sizeof(bool) * count);
+		columns[c] = palloc(sizeof(Datum) * count);
+		column_nulls[c] = palloc(sizeof(bool) * count);
 	}
 	for (int i = 0; i < count; i++)
 	{
-		const PaRequestItem *item = items[i];
-
-		values[0][i] = PointerGetDatum(item->cluster_id);
-		values[1][i] = PointerGetDatum(item->cluster_name);
-		values[2][i] = PointerGetDatum(item->account_name);
-		values[3][i] = PointerGetDatum(item->server_name);
-		if (item->error_code)
+		item_values(items[i], values, nulls);
+		for (int c = 0; c < ITEM_ARGUMENTS; c++)
 		{
-			values[4][i] = CStringGetTextDatum(item->error_code);
-			values[5][i] = CStringGetTextDatum(item->error_message);
+			columns[c][i] = values[c];
+			column_nulls[c][i] = nulls[c];
 		}
-		for (int c = 0; c < 6; c++)
-			nulls[c][i] = values[c][i] == 0;
-		values[6][i] = Int32GetDatum(item->instances_live);
-		nulls[6][i] = !item->found;
 	}
 	for (int c = 0; c < ITEM_ARGUMENTS; c++)
-		arrays[c] = pa_array(values[c], nulls[c], count,
-							 c == 6 ? INT4OID : TEXTOID);
+	{
+		arguments[c] = pa_array(columns[c], column_nulls[c], count,
+								c == 6 ? INT4OID : TEXTOID);
+		argument_nulls[c] = ' ';
+	}
 }
 
 /* Inserts what can be inserted and sets event_id of just that. */
@@ -454,20 +532,24 @@ static void
 insert_events(const PaRequest *request, PaRequestItem **items,
 			  PaRequestItem **sorted, int count, int sorted_count)
 {
-	Datum		values[REQUEST_ARGUMENTS + ITEM_ARGUMENTS];
-	char		nulls[REQUEST_ARGUMENTS + ITEM_ARGUMENTS];
+	Datum		values[ARGUMENTS];
+	char		nulls[ARGUMENTS];
+	PaPlan	   *plan;
 	PaResult	result;
 
 	request_arguments(request, values, nulls);
-	item_arguments(items, count, values + REQUEST_ARGUMENTS);
-	memset(nulls + REQUEST_ARGUMENTS, ' ', ITEM_ARGUMENTS);
+	item_arguments(items, count, values + REQUEST_ARGUMENTS,
+				   nulls + REQUEST_ARGUMENTS);
+	if (request->request_key)
+		plan = count == 1 ? &insert_one_keyed : &insert_many_keyed;
+	else
+		plan = count == 1 ? &insert_one : &insert_many;
 
 	/* tells the trigger on event that these have jobs */
 	pa_inventory_inserting_requests = true;
 	PG_TRY();
 	{
-		pa_plan_execute(request->request_key ? &insert_keyed_plan :
-						&insert_plan, values, nulls, false, 0, &result);
+		execute(plan, values, nulls, &result);
 	}
 	PG_FINALLY();
 	{
@@ -533,7 +615,7 @@ take_repeated(const PaRequest *request, PaRequestItem **items, int count,
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = id_array(items, count);
-	pa_plan_execute(&plan, values, NULL, false, 0, &result);
+	execute(&plan, values, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];

@@ -40,7 +40,6 @@ typedef struct PaRequestItem
 	text	   *cluster_name;
 	text	   *account_name;
 	text	   *server_name;
-	int			instances_total;
 	int			instances_live; /* not terminated */
 
 	/* set before pa_request_store_insert: NULL, or the event fails at once */

@@ -21,7 +21,7 @@ typedef struct PaTarget
 	char	   *account_name;
 	char	   *account_id;		/* NULL: none is known */
 	int			instance_count; /* of those that are not terminated */
-	char	  **instance_ids;
+	char	  **instance_ids;	/* in bytewise order */
 } PaTarget;
 
 /* One element for each cluster, in the same order. */

@@ -160,6 +160,9 @@ leave_if_asked(void)
 		leave(PA_END_TERMINATED);
 	if (pa_shared_stop_requested())
 		leave(PA_END_STOPPED);
+
+	/* pg_cancel_backend() has nothing to cancel here */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
 

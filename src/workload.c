@@ -418,7 +418,12 @@ pa_workload_cycle(void)
 		next = Min(next, next_prune);
 
 	MemoryContextSwitchTo(old);
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next);
+
+	/* the difference to an infinity is not defined */
+	now = GetCurrentTimestamp();
+	if (next <= now)
+		return 0;
+	return next == DT_NOEND ? -1 : TimestampDifferenceMilliseconds(now, next);
 }
 
 void

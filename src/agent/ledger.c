@@ -281,8 +281,7 @@ pa_ledger_finish(PaLedger *ledger, PaLedgerEntry *entry, const uint8_t *reply,
 {
 	entry->done = true;
 	entry->owner = NULL;
-	if (length > 0)
-		entry->reply = memcpy(pa_memory_allocate(length), reply, length);
+	entry->reply = memcpy(pa_memory_allocate(length), reply, length);
 	entry->reply_length = length;
 	ledger->bytes += length;
 	ledger->answered_count++;

@@ -84,7 +84,7 @@ extern void pa_ledger_finish(PaLedger *ledger, PaLedgerEntry *entry,
 /* nothing was done: the request may come again as a new one */
 extern void pa_ledger_forget(PaLedger *ledger, PaLedgerEntry *entry);
 
-/* the reply of a DONE entry */
+/* the reply of a DONE entry; never NULL */
 extern const uint8_t *pa_ledger_reply(const PaLedgerEntry *entry, size_t *length);
 
 #endif							/* PA_AGENT_LEDGER_H */

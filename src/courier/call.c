@@ -224,6 +224,15 @@ pa_call_start(const Courier__Call *order)
 		return;
 	}
 
+	if (!pa_channel_usable(server))
+	{
+		pa_channel_release(server);
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
+			   "the target of server \"%s\" is not valid",
+			   order->server_name);
+		return;
+	}
+
 	deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 							gpr_time_from_millis(order->timeout_ms,
 												 GPR_TIMESPAN));
@@ -402,17 +411,25 @@ fill_reply(PaCall *call, Courier__Result *result)
 static void
 fill_failure(PaCall *call, Courier__Result *result)
 {
-	grpc_slice	details = call->unary.status_details;
-	char	   *peer = grpc_call_get_peer(call->unary.call);
+	PaUnary    *unary = &call->unary;
+	const char *details =
+		(const char *) GRPC_SLICE_START_PTR(unary->status_details);
+	size_t		length = GRPC_SLICE_LENGTH(unary->status_details);
+	char	   *peer = grpc_call_get_peer(unary->call);
+	PaDeliverySigns signs = {
+		.status = (uint32_t) unary->status,
+		.details = details,
+		.details_length = length,
+		.error_string = unary->error_string,
+		.peer = peer,
+		.target = pa_channel_target(call->server)
+	};
 
 	if (result->status_code > HIGHEST_STATUS)
 		result->status_code = GRPC_STATUS_UNKNOWN;
-	result->status_message =
-		pa_reply_text(&arena, (const char *) GRPC_SLICE_START_PTR(details),
-					  GRPC_SLICE_LENGTH(details), PA_TEXT_MESSAGE_LIMIT);
-	result->not_delivered =
-		pa_delivery_excluded(result->status_code,
-							 pa_channel_target(call->server), peer);
+	result->status_message = pa_reply_text(&arena, details, length,
+										   PA_TEXT_MESSAGE_LIMIT);
+	result->not_delivered = pa_delivery_excluded(&signs);
 	gpr_free(peer);
 }
 

@@ -51,6 +51,7 @@ struct PaServer
 	char	   *name;
 	uint64_t	generation;
 	char	   *target;			/* as gRPC spells it */
+	bool		usable;
 	grpc_channel *channel;
 	void	   *methods[METHODS];
 
@@ -446,8 +447,20 @@ pa_channel_configure(const Courier__Configure *configure)
 	server->next = servers;
 	servers = server;
 
-	/* a watch that ends at once lets the completion thread have a first look */
 	pthread_mutex_lock(&server->guard);
+	server->usable = configure->target[0] != '\0' &&
+		grpc_channel_support_connectivity_watcher(server->channel);
+	if (!server->usable)
+	{
+		server->state = GRPC_CHANNEL_TRANSIENT_FAILURE;
+		snprintf(server->reason, sizeof(server->reason),
+				 "the target is not valid");
+		report(server);
+		pthread_mutex_unlock(&server->guard);
+		return;
+	}
+
+	/* a watch that ends at once lets the completion thread have a first look */
 	server->state = grpc_channel_check_connectivity_state(server->channel, 1);
 	start_watch(server, gpr_now(GPR_CLOCK_MONOTONIC));
 	pthread_mutex_unlock(&server->guard);
@@ -477,6 +490,12 @@ pa_channel_create_call(PaServer *server, Courier__Method method,
 											   GRPC_PROPAGATE_DEFAULTS, queue,
 											   server->methods[method],
 											   deadline, NULL);
+}
+
+bool
+pa_channel_usable(const PaServer *server)
+{
+	return server->usable;
 }
 
 const char *

@@ -13,6 +13,8 @@
 #ifndef PA_COURIER_CHANNEL_H
 #define PA_COURIER_CHANNEL_H
 
+#include <stdbool.h>
+
 #include <grpc/grpc.h>
 
 #include "courier.pb-c.h"
@@ -33,6 +35,9 @@ extern void pa_channel_remove_all(void);
  */
 extern PaServer *pa_channel_acquire(const char *server_name);
 extern void pa_channel_release(PaServer *server);
+
+/* false: gRPC cannot make sense of the target, calls would be in vain */
+extern bool pa_channel_usable(const PaServer *server);
 
 /*
  * A new call, which the caller owns.  NULL if the method is none.  The server

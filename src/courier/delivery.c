@@ -7,12 +7,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "delivery.h"
+
+#define STATUS_UNAVAILABLE	14
 
 char *
 pa_delivery_target(const char *target)
@@ -59,12 +60,38 @@ is_distinct(const char *target)
 		strncmp(target, "ipv6:///", 8) == 0;
 }
 
-bool
-pa_delivery_excluded(uint32_t status, const char *channel_target,
-					 const char *call_peer)
+/* how the statuses begin with which core fails a call without a connection */
+static const char *const not_connected[] = {
+	"failed to connect to all addresses",
+	"connections to all backends failing",
+	"selected subchannel failed; switching to pending update",
+	"empty address list",
+	"DNS resolution failed"
+};
+
+static bool
+says_not_connected(const char *details, size_t length)
 {
-	if (status == 0 || channel_target == NULL || call_peer == NULL)
+	for (size_t i = 0; i < sizeof(not_connected) / sizeof(not_connected[0]);
+		 i++)
+	{
+		size_t		size = strlen(not_connected[i]);
+
+		if (length >= size && memcmp(details, not_connected[i], size) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+pa_delivery_excluded(const PaDeliverySigns *signs)
+{
+	if (signs->status != STATUS_UNAVAILABLE || signs->details == NULL ||
+		signs->error_string == NULL || signs->peer == NULL ||
+		signs->target == NULL)
 		return false;
-	return is_distinct(channel_target) &&
-		strcmp(channel_target, call_peer) == 0;
+	return is_distinct(signs->target) &&
+		strcmp(signs->target, signs->peer) == 0 &&
+		strstr(signs->error_string, "received from peer") == NULL &&
+		says_not_connected(signs->details, signs->details_length);
 }

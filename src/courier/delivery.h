@@ -5,12 +5,18 @@
  *
  * Pure; any thread.
  *
- * The text of a status proves nothing: an agent that is itself a client of
- * gRPC passes on "failed to connect to all addresses" of its own cloud, after
- * it has acted.  What proves it is that gRPC never handed the call to a
- * connection.  It tells so by grpc_call_get_peer(): the address of the
- * connection once a transport has taken the stream (before a byte of it is
- * written), else the target of the channel.
+ * gRPC core does not tell it, and no single sign is enough:
+ * - The text of the status may be the agent's own: one that is a client of
+ *   gRPC itself passes on "failed to connect to all addresses" of its cloud,
+ *   after it has acted.
+ * - grpc_call_get_peer() names the connection that took the call, else the
+ *   target of the channel; but core also forgets the connection when a call
+ *   is cancelled or one of its operations fails.
+ * - The error string names the peer if the status came from it, in words that
+ *   are no contract.
+ * All three together leave only calls that failed before a connection was
+ * chosen for them.  Deadlines and cancellations look alike before and after
+ * that moment: they count as perhaps delivered.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +24,19 @@
 #define PA_COURIER_DELIVERY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* what gRPC says about a call; strings are NULL where it says nothing */
+typedef struct PaDeliverySigns
+{
+	uint32_t	status;
+	const char *details;		/* of the status; not terminated */
+	size_t		details_length;
+	const char *error_string;	/* with the status, for debugging */
+	const char *peer;			/* grpc_call_get_peer */
+	const char *target;			/* grpc_channel_get_target */
+} PaDeliverySigns;
 
 /*
  * Returns the target in a spelling, equal in meaning, that differs from the
@@ -27,12 +45,7 @@
  */
 extern char *pa_delivery_target(const char *target);
 
-/*
- * status: the gRPC status of the call.  channel_target and call_peer as
- * grpc_channel_get_target() and grpc_call_get_peer() return them; NULL where
- * unknown.  False when in doubt.
- */
-extern bool pa_delivery_excluded(uint32_t status, const char *channel_target,
-								 const char *call_peer);
+/* true: surely not delivered; false when in doubt */
+extern bool pa_delivery_excluded(const PaDeliverySigns *signs);
 
 #endif							/* PA_COURIER_DELIVERY_H */

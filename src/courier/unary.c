@@ -9,6 +9,8 @@
  */
 #include <string.h>
 
+#include <grpc/support/alloc.h>
+
 #include "unary.h"
 
 void
@@ -20,6 +22,7 @@ pa_unary_prepare(PaUnary *unary, grpc_call *call, grpc_slice request)
 	unary->reply = NULL;
 	unary->status = GRPC_STATUS_UNKNOWN;
 	unary->status_details = grpc_empty_slice();
+	unary->error_string = NULL;
 	unary->initial_metadata.count = 0;
 	unary->trailing_metadata.count = 0;
 }
@@ -48,6 +51,7 @@ pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
 	ops[5].data.recv_status_on_client.status = &unary->status;
 	ops[5].data.recv_status_on_client.status_details =
 		&unary->status_details;
+	ops[5].data.recv_status_on_client.error_string = &unary->error_string;
 
 	return grpc_call_start_batch(unary->call, ops, 6, tag, NULL) ==
 		GRPC_CALL_OK;
@@ -59,11 +63,13 @@ pa_unary_clear(PaUnary *unary)
 	grpc_byte_buffer_destroy(unary->request);
 	grpc_byte_buffer_destroy(unary->reply);
 	grpc_slice_unref(unary->status_details);
+	gpr_free((void *) unary->error_string);
 	if (unary->call != NULL)
 		grpc_call_unref(unary->call);
 	unary->request = NULL;
 	unary->reply = NULL;
 	unary->status_details = grpc_empty_slice();
+	unary->error_string = NULL;
 	unary->call = NULL;
 }
 

@@ -34,6 +34,7 @@ typedef struct PaUnary
 	grpc_metadata_array trailing_metadata;
 	grpc_status_code status;
 	grpc_slice	status_details;
+	const char *error_string;	/* of a failure, for debugging */
 } PaUnary;
 
 /*
