@@ -160,10 +160,10 @@ COMMENT ON COLUMN power_action.instance.labels IS
 CREATE TABLE power_action.event (
 	event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	action text NOT NULL,
-	cluster_id text NOT NULL,
+	cluster_id text COLLATE "C" NOT NULL,
 	cluster_name text,
-	account_name text,
-	server_name text,
+	account_name text COLLATE "C",
+	server_name text COLLATE "C",
 	triggered_by text NOT NULL,
 	description text,
 	status text NOT NULL,
@@ -181,7 +181,7 @@ CREATE TABLE power_action.event (
 	finished_at timestamptz,
 	attempts integer NOT NULL DEFAULT 0,
 	priority smallint NOT NULL DEFAULT 0,
-	request_key text,
+	request_key text COLLATE "C",
 	superseded_by bigint,
 	cancelled_by text,
 	cancel_reason text,
@@ -208,8 +208,7 @@ COMMENT ON CONSTRAINT event_check ON power_action.event IS
 CREATE UNIQUE INDEX event_request_key_idx
 	ON power_action.event (requested_by, request_key, cluster_id)
 	WHERE request_key IS NOT NULL;
-CREATE INDEX event_cluster_id_idx
-	ON power_action.event (cluster_id, event_id);
+CREATE INDEX event_cluster_id_idx ON power_action.event (cluster_id);
 
 REVOKE ALL ON power_action.event FROM PUBLIC;
 REVOKE ALL ON SEQUENCE power_action.event_event_id_seq FROM PUBLIC;
@@ -346,10 +345,14 @@ CREATE TABLE power_action.job (
 	origin_database oid NOT NULL
 );
 
+-- Plans are made while the table is empty, and reading the whole of any index
+-- then costs the same.  So no two indexes have a plain column in common that a
+-- query looks up: event_id belongs to the primary key, due_at to the lanes,
+-- and the others have expressions of the same value.
 CREATE INDEX job_lane_idx ON power_action.job
-	(server_name, account_name, priority, due_at, event_id);
+	(server_name, account_name, priority, due_at, (event_id + 0));
 CREATE INDEX job_cluster_idx ON power_action.job
-	(cluster_id, due_at, event_id);
+	(cluster_id, (GREATEST(due_at, '-infinity'::timestamptz)), (event_id + 0));
 CREATE INDEX job_expires_at_idx ON power_action.job (expires_at)
 	WHERE expires_at IS NOT NULL;
 
@@ -529,28 +532,27 @@ COMMENT ON POLICY instance_write ON power_action.instance IS
 	'everything, for a role with the privilege inventory';
 
 --
--- Triggers
+-- Triggers.  They fire for each row that the worker writes, so they do
+-- without a SET clause and without WHEN, which is compiled anew for each
+-- statement; what SQL they run is qualified, operators too.
 --
 CREATE FUNCTION power_action.keep_cluster_status() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'pa_inventory_keep_cluster_status'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION power_action.keep_cluster_status() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.keep_cluster_status() IS
 	'trigger: a change of status by anybody but the worker is marked as one of the inventory, and ignored while an action for the cluster is due';
 
 CREATE FUNCTION power_action.keep_instance_status() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'pa_inventory_keep_instance_status'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION power_action.keep_instance_status() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.keep_instance_status() IS
 	'trigger: a change of status by anybody but the worker is ignored while an action for the cluster is due';
 
 CREATE FUNCTION power_action.cancel_restored() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'pa_inventory_cancel_restored'
-	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION power_action.cancel_restored() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.cancel_restored() IS
 	'trigger: an event that does not come from a request function and is not final becomes cancelled, with the reason "restored"';
@@ -558,29 +560,28 @@ COMMENT ON FUNCTION power_action.cancel_restored() IS
 CREATE TRIGGER keep_cluster_status
 	BEFORE UPDATE OF status, status_source, status_changed_at
 	ON power_action.cluster FOR EACH ROW
-	WHEN (old.status IS DISTINCT FROM new.status
-		  OR old.status_source IS DISTINCT FROM new.status_source
-		  OR old.status_changed_at IS DISTINCT FROM new.status_changed_at)
 	EXECUTE FUNCTION power_action.keep_cluster_status();
 COMMENT ON TRIGGER keep_cluster_status ON power_action.cluster IS
 	'says who changed the status and when; protects it while an action runs';
 
 CREATE TRIGGER keep_instance_status
 	BEFORE UPDATE OF status ON power_action.instance FOR EACH ROW
-	WHEN (old.status IS DISTINCT FROM new.status)
 	EXECUTE FUNCTION power_action.keep_instance_status();
 COMMENT ON TRIGGER keep_instance_status ON power_action.instance IS
 	'protects the status while an action for the cluster runs';
 
 CREATE TRIGGER cancel_restored
 	BEFORE INSERT ON power_action.event FOR EACH ROW
-	WHEN (new.status IN ('pending', 'running'))
 	EXECUTE FUNCTION power_action.cancel_restored();
 COMMENT ON TRIGGER cancel_restored ON power_action.event IS
 	'jobs are not dumped, so nothing that comes from a dump may be open';
 
 --
 -- Requests
+--
+-- They find clusters and instances by index whatever the planner believes of
+-- the size of the tables: a plan kept from when they were small would
+-- otherwise read all of them.
 --
 CREATE FUNCTION power_action.power_on(
 	cluster_id text,
@@ -593,7 +594,8 @@ CREATE FUNCTION power_action.power_on(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_on'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text) IS
@@ -610,7 +612,8 @@ CREATE FUNCTION power_action.power_on(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_on_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text) IS
@@ -627,7 +630,8 @@ CREATE FUNCTION power_action.power_off(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_off'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text) IS
@@ -644,7 +648,8 @@ CREATE FUNCTION power_action.power_off(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_off_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text) IS
@@ -661,7 +666,8 @@ CREATE FUNCTION power_action.refresh(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_refresh'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text) IS
@@ -678,7 +684,8 @@ CREATE FUNCTION power_action.refresh(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_refresh_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp;
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off;
 REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text) IS
@@ -830,10 +837,10 @@ WITH (security_invoker = true) AS
 			   WHEN j.due_at > clock_timestamp() THEN 'not before'
 			   WHEN NOT here.worker THEN 'worker'
 			   WHEN NOT here.enabled THEN 'disabled'
-			   WHEN earlier.event_id IS NOT NULL
-			   THEN 'event ' || earlier.event_id
-			   WHEN e.status = 'running' AND e.agent_result <> 'none'
+			   WHEN e.status = 'running' AND e.agent_result = 'accepted'
 			   THEN 'confirmation'
+			   WHEN e.status = 'pending' AND earlier.event_id IS NOT NULL
+			   THEN 'event ' || earlier.event_id
 			   WHEN a.state IS DISTINCT FROM 'ready' THEN 'agent'
 			   WHEN j.retry_at > clock_timestamp() THEN 'retry'
 		   END AS waits_for
@@ -1257,14 +1264,15 @@ AS $$
 		  (e.cluster_id, e.server_name, e.account_name, e.priority,
 		   e.expires_at, greatest(e.requested_at, e.not_before))
 	UNION ALL
-	SELECT 'several running events of one cluster', min(e.event_id),
+	-- Identical ones may run together: one call answers all of them.
+	SELECT 'different actions of one cluster are running', min(e.event_id),
 		   e.cluster_id,
 		   format('events %s', string_agg(e.event_id::text, ', '
 										  ORDER BY e.event_id))
 	FROM power_action.event e
 	WHERE e.status = 'running'
 	GROUP BY e.cluster_id
-	HAVING count(*) > 1
+	HAVING count(DISTINCT e.action) > 1
 	UNION ALL
 	SELECT 'attempts do not fit the event', e.event_id, e.cluster_id,
 		   format('%s calls, %s of them without success, the last is %s',

@@ -274,7 +274,11 @@ set_number(const Option *option, const char *value, int *number,
 	if (!parse_int(value, number, option->unit, hint))
 	{
 		if (*hint == NULL)
-			*hint = "It must be a whole number.";
+			*hint = option->unit == GUC_UNIT_MS ?
+				"It must be a time, such as \"500ms\" or \"30s\"." :
+				option->unit == GUC_UNIT_BYTE ?
+				"It must be a size, such as \"512kB\" or \"4MB\"." :
+				"It must be a whole number.";
 		return false;
 	}
 	if ((*number >= option->minimum && *number <= option->maximum) ||

@@ -90,6 +90,7 @@ pa_unit_add(PaUnit *unit, PaJob *job, PaEventStatus status)
 	outcome->started_at = job->started_at;
 	outcome->finished_at = GetCurrentTimestamp();
 	outcome->instances_total = -1;
+	outcome->instances_done = -1;
 	outcome->retry_at = DT_NOBEGIN;
 	outcome->cancellation_done = job->cancelled_by != NULL;
 	/* an outcome without a call is not part of its cluster's turn */
@@ -180,9 +181,10 @@ notify_finished(PaUnit **units, int count)
 static int
 lock_clusters(PaUnit **units, int count)
 {
+	PaClusterChange **changes = palloc(sizeof(PaClusterChange *) * count);
+	PaUnit	  **changed = palloc(sizeof(PaUnit *) * count);
 	const char **ids = palloc(sizeof(char *) * count);
-	int		   *positions = palloc(sizeof(int) * count);
-	bool	   *locked = palloc(sizeof(bool) * count);
+	bool	   *found = palloc(sizeof(bool) * count);
 	int			wanted = 0;
 	int			missed = 0;
 	int			kept = 0;
@@ -194,30 +196,28 @@ lock_clusters(PaUnit **units, int count)
 		units[i]->lock_wait = false;
 		if (units[i]->change == NULL)
 			continue;
-		ids[wanted] = units[i]->change->cluster_id;
-		positions[wanted++] = i;
+		changed[wanted] = units[i];
+		changes[wanted++] = units[i]->change;
 	}
 	if (wanted == 0)
 		return count;
 
-	pa_outcome_store_lock_clusters(ids, wanted, locked);
+	pa_outcome_store_lock_clusters(changes, wanted);
 	for (int w = 0; w < wanted; w++)
-		if (!locked[w])
+		if (!ItemPointerIsValid(&changes[w]->row))
 		{
-			ids[missed] = ids[w];
-			positions[missed++] = positions[w];
+			ids[missed] = changes[w]->cluster_id;
+			changed[missed++] = changed[w];
 		}
 	if (missed == 0)
 		return count;
 
-	pa_outcome_store_find_clusters(ids, missed, locked);
+	pa_outcome_store_find_clusters(ids, missed, found);
 	for (int m = 0; m < missed; m++)
 	{
-		PaUnit	   *unit = units[positions[m]];
-
-		unit->lock_wait = locked[m];
-		if (!unit->lock_wait)
-			unit->change = NULL;
+		changed[m]->lock_wait = found[m];
+		if (!found[m])
+			changed[m]->change = NULL;
 	}
 
 	for (int i = 0; i < count; i++)

@@ -73,14 +73,36 @@ pa_claim_restart(void)
 	discover_lanes();
 }
 
-/* Room in memory for clusters of this server. */
-static int
-server_room(const PaServer *server)
+/* true if clusters of this server are wanted in memory at all */
+static bool
+server_takes(const PaServer *server)
 {
-	if (server->state != PA_AGENT_READY || !pa_enabled ||
-		server->waiting >= WAITING_LIMIT)
+	return server->state == PA_AGENT_READY && pa_enabled &&
+		server->waiting < WAITING_LIMIT;
+}
+
+/*
+ * Room in memory for clusters of this server and priority.  What is there
+ * with a lower priority takes none away: it goes later anyway.
+ */
+static int
+priority_room(PaServer *server, int16 priority)
+{
+	if (!server_takes(server))
 		return 0;
-	return server->options.max_concurrent_calls - server->held;
+	return server->options.max_concurrent_calls -
+		pa_queue_held_before(server, priority);
+}
+
+static bool
+lane_has_room(const PaLane *lane)
+{
+	PaServer   *server = lane->server;
+
+	if (!server_takes(server))
+		return false;
+	return server->held < server->options.max_concurrent_calls ||
+		priority_room(server, lane->priority) > 0;
 }
 
 /* A job is in the table that the worker may not know of. */
@@ -95,7 +117,7 @@ note_place(const PaJobPlace *place, TimestampTz now)
 	lane = pa_queue_lane(&place->lane);
 	if (place->due_at > now)
 		lane->next_due = Min(lane->next_due, place->due_at);
-	else if (server_room(lane->server) > 0)
+	else if (lane_has_room(lane))
 		pa_queue_cluster_due(place->cluster_id);
 	else
 		pa_queue_read_lane_from(lane, place->due_at);
@@ -379,7 +401,8 @@ cancel_job(PaJob *job, const PaCancellation *request,
 		(cluster->state == PA_CLUSTER_WAITING && cluster->confirming))
 	{
 		cancel(job, request->cancelled_by, request->reason);
-		if (dlist_is_empty(&cluster->jobs))
+		if (dlist_is_empty(&cluster->jobs) ||
+			!pa_queue_first_job(cluster)->in_call)
 			cluster->confirming = false;
 		settle_cluster(cluster);
 		return;
@@ -429,74 +452,121 @@ pa_claim_cancellations(void (*cancel_call) (PaCluster *cluster))
  * Claiming
  */
 
-/* Reads lanes that may have more, as far as their servers have room. */
+/*
+ * Reads the lanes of one server and priority that may have more, as far as
+ * there is room, each the same share of it.  Returns the number of jobs.
+ */
+static int
+read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
+{
+	int			lane_count = 0;
+	int			n = 0;
+	PaLane	  **lanes;
+	PaLaneRequest *requests;
+	List	   *places;
+	ListCell   *cell;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, pa_queue_lanes())
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+		if (lane->server == server && lane->priority == priority &&
+			!lane->exhausted)
+			lane_count++;
+	}
+
+	lanes = palloc(sizeof(PaLane *) * lane_count);
+	requests = palloc0(sizeof(PaLaneRequest) * lane_count);
+	dlist_foreach(iter, pa_queue_lanes())
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+		if (lane->server != server || lane->priority != priority ||
+			lane->exhausted)
+			continue;
+		lanes[n] = lane;
+		requests[n].key.server_name = server->name;
+		requests[n].key.account_name = lane->account_name;
+		requests[n].key.priority = lane->priority;
+		requests[n].due_at = lane->read_due_at;
+		requests[n].event_id = lane->read_event_id;
+		requests[n].limit = Max(1, room / lane_count);
+		n++;
+	}
+
+	places = pa_job_store_claim(requests, lane_count, now);
+	for (int i = 0; i < lane_count; i++)
+	{
+		lanes[i]->read_due_at = requests[i].due_at;
+		lanes[i]->read_event_id = requests[i].event_id;
+		if (requests[i].count < requests[i].limit)
+		{
+			lanes[i]->exhausted = true;
+			lanes[i]->next_due = requests[i].next_due;
+		}
+	}
+	foreach(cell, places)
+	{
+		PaJobPlace *place = lfirst(cell);
+
+		if (pa_queue_find_job(place->event_id) == NULL)
+			pa_queue_cluster_due(place->cluster_id);
+	}
+	return list_length(places);
+}
+
+/*
+ * The highest priority below "below" that a server has lanes of that may have
+ * more; false if there is none.
+ */
+static bool
+next_priority(const PaServer *server, int below, TimestampTz now,
+			  int16 *priority)
+{
+	bool		found = false;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, pa_queue_lanes())
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+
+		if (lane->server != server || lane->priority >= below)
+			continue;
+		if (lane->next_due <= now)
+			lane->exhausted = false;
+		if (lane->exhausted || (found && lane->priority <= *priority))
+			continue;
+		found = true;
+		*priority = lane->priority;
+	}
+	return found;
+}
+
+/* Reads lanes that may have more, the highest priority first. */
 static void
 read_lanes(TimestampTz now)
 {
 	List	   *servers = pa_queue_servers();
-	ListCell   *server_cell;
+	ListCell   *cell;
 
-	foreach(server_cell, servers)
+	foreach(cell, servers)
 	{
-		PaServer   *server = lfirst(server_cell);
-		int			room = server_room(server);
-		int			lane_count = 0;
-		int			n = 0;
-		PaLane	  **lanes;
-		PaLaneRequest *requests;
-		List	   *places;
-		ListCell   *cell;
-		dlist_iter	iter;
+		PaServer   *server = lfirst(cell);
+		int			below = PG_INT16_MAX + 1;
+		int			taken = 0;
+		int16		priority = 0;
 
-		if (room <= 0)
-			continue;
-		dlist_foreach(iter, pa_queue_lanes())
+		while (server_takes(server) &&
+			   next_priority(server, below, now, &priority))
 		{
-			PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+			int			room = priority_room(server, priority) - taken;
 
-			if (lane->next_due <= now)
-				lane->exhausted = false;
-			if (lane->server == server && !lane->exhausted)
-				lane_count++;
-		}
-		if (lane_count == 0)
-			continue;
-
-		lanes = palloc(sizeof(PaLane *) * lane_count);
-		requests = palloc0(sizeof(PaLaneRequest) * lane_count);
-		dlist_foreach(iter, pa_queue_lanes())
-		{
-			PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
-
-			if (lane->server != server || lane->exhausted)
-				continue;
-			lanes[n] = lane;
-			requests[n].key.server_name = server->name;
-			requests[n].key.account_name = lane->account_name;
-			requests[n].key.priority = lane->priority;
-			requests[n].due_at = lane->read_due_at;
-			requests[n].event_id = lane->read_event_id;
-			requests[n].limit = Max(1, room / lane_count);
-			n++;
-		}
-
-		places = pa_job_store_claim(requests, lane_count, now);
-		for (int i = 0; i < lane_count; i++)
-		{
-			lanes[i]->read_due_at = requests[i].due_at;
-			lanes[i]->read_event_id = requests[i].event_id;
-			if (requests[i].count < requests[i].limit)
-			{
-				lanes[i]->exhausted = true;
-				lanes[i]->next_due = requests[i].next_due;
-			}
-		}
-		foreach(cell, places)
-		{
-			PaJobPlace *place = lfirst(cell);
-
-			if (pa_queue_find_job(place->event_id) == NULL)
-				pa_queue_cluster_due(place->cluster_id);
+			/* the lower ones have no more of it */
+			if (room <= 0)
+				break;
+			taken += read_priority(server, priority, room, now);
+			below = priority;
 		}
 	}
 }
@@ -551,6 +621,12 @@ resolve_cluster(PaCluster *cluster, TimestampTz now)
 		if (job->expires_at <= now)
 		{
 			expire(job);
+			continue;
+		}
+		/* asked for while the outcome of an attempt was being written */
+		if (job->cancelled_by != NULL)
+		{
+			cancel(job, job->cancelled_by, job->cancel_reason);
 			continue;
 		}
 		if (job->action != PA_ACTION_POWER_ON &&
@@ -633,7 +709,7 @@ pa_claim_has_work(TimestampTz now)
 		if (next_give_up <= now && may_give_up(lane))
 			return true;
 		if ((!lane->exhausted || lane->next_due <= now) &&
-			server_room(lane->server) > 0)
+			lane_has_room(lane))
 			return true;
 	}
 	return false;
@@ -649,7 +725,7 @@ pa_claim_next_time(void)
 	{
 		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
 
-		if (server_room(lane->server) > 0)
+		if (lane_has_room(lane))
 			next = Min(next, lane->exhausted ? lane->next_due : DT_NOBEGIN);
 		else if (may_give_up(lane))
 			next = Min(next, next_give_up);

@@ -105,6 +105,18 @@ action_is_due(Datum cluster_id)
 	return due;
 }
 
+/* A null is no change: the NOT NULL constraint refuses it. */
+static bool
+status_changes(HeapTuple old, HeapTuple new, TupleDesc descriptor, int column)
+{
+	bool		isnull;
+	Datum		before = SPI_getbinval(old, descriptor, column, &isnull);
+	Datum		after = SPI_getbinval(new, descriptor, column, &isnull);
+
+	return !isnull &&
+		strcmp(TextDatumGetCString(before), TextDatumGetCString(after)) != 0;
+}
+
 /*
  * Trigger on cluster, before the update of a row: who changed the status, and
  * when.
@@ -115,15 +127,15 @@ pa_inventory_keep_cluster_status(PG_FUNCTION_ARGS)
 	TriggerData *trigger = before_update_of_row(fcinfo, "cluster");
 	TupleDesc	descriptor = trigger->tg_relation->rd_att;
 	HeapTuple	old = trigger->tg_trigtuple;
+	HeapTuple	new = trigger->tg_newtuple;
 	int			columns[3];
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
-	bool		changed;
 	bool		isnull;
-	Datum		new_status;
+	int			first = 1;
 
 	if (pa_inventory_writing_outcome)
-		return PointerGetDatum(trigger->tg_newtuple);
+		return PointerGetDatum(new);
 
 	columns[0] = column_number(descriptor, "status");
 	columns[1] = column_number(descriptor, "status_source");
@@ -131,31 +143,30 @@ pa_inventory_keep_cluster_status(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		values[i] = SPI_getbinval(old, descriptor, columns[i], &isnull);
 
-	new_status = SPI_getbinval(trigger->tg_newtuple, descriptor, columns[0],
-							   &isnull);
-	/* a null is for the NOT NULL constraint to refuse */
-	if (isnull)
-		return PointerGetDatum(trigger->tg_newtuple);
-	changed = strcmp(TextDatumGetCString(new_status),
-					 TextDatumGetCString(values[0])) != 0;
-
-	if (changed &&
-		!action_is_due(SPI_getbinval(old, descriptor,
-									 column_number(descriptor, "cluster_id"),
-									 &isnull)))
+	if (status_changes(old, new, descriptor, columns[0]))
 	{
-		values[0] = new_status;
-		values[1] = CStringGetTextDatum("inventory");
-		values[2] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		if (action_is_due(SPI_getbinval(old, descriptor,
+										column_number(descriptor,
+													  "cluster_id"),
+										&isnull)))
+			first = 0;			/* the old status stays, too */
+		else
+		{
+			values[1] = CStringGetTextDatum("inventory");
+			values[2] = TimestampTzGetDatum(
+				GetCurrentTransactionStartTimestamp());
+		}
 	}
 
-	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_newtuple,
-													 descriptor, 3, columns,
-													 values, nulls));
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, descriptor,
+													 3 - first,
+													 columns + first,
+													 values + first,
+													 nulls + first));
 }
 
 /*
- * Trigger on instance, before the update of a row whose status changes.
+ * Trigger on instance, before the update of a row.
  */
 Datum
 pa_inventory_keep_instance_status(PG_FUNCTION_ARGS)
@@ -163,27 +174,31 @@ pa_inventory_keep_instance_status(PG_FUNCTION_ARGS)
 	TriggerData *trigger = before_update_of_row(fcinfo, "instance");
 	TupleDesc	descriptor = trigger->tg_relation->rd_att;
 	HeapTuple	old = trigger->tg_trigtuple;
+	HeapTuple	new = trigger->tg_newtuple;
 	int			column;
-	Datum		value;
-	bool		isnull;
+	Datum		status;
+	bool		isnull = false;
 
-	if (pa_inventory_writing_outcome ||
+	if (pa_inventory_writing_outcome)
+		return PointerGetDatum(new);
+
+	column = column_number(descriptor, "status");
+	if (!status_changes(old, new, descriptor, column) ||
 		!action_is_due(SPI_getbinval(old, descriptor,
 									 column_number(descriptor, "cluster_id"),
 									 &isnull)))
-		return PointerGetDatum(trigger->tg_newtuple);
+		return PointerGetDatum(new);
 
-	column = column_number(descriptor, "status");
-	value = SPI_getbinval(old, descriptor, column, &isnull);
-	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_newtuple,
-													 descriptor, 1, &column,
-													 &value, &isnull));
+	status = SPI_getbinval(old, descriptor, column, &isnull);
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, descriptor, 1,
+													 &column, &status,
+													 &isnull));
 }
 
 /*
- * Trigger on event, before the insert of a row that is not final.  Only the
- * request functions insert a job along with it; what comes from a dump, or by
- * hand, would never be done.  Whether it had been sent is not known.
+ * Trigger on event, before the insert of a row.  Only the request functions
+ * insert a job along with an event that is not final; what comes from a dump,
+ * or by hand, would never be done.  Whether it had been sent is not known.
  */
 Datum
 pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
@@ -196,6 +211,7 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false, false, false, false};
 	Datum		not_before;
+	char	   *status;
 	bool		isnull;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
@@ -212,6 +228,13 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 
 	descriptor = trigger->tg_relation->rd_att;
 	columns[0] = column_number(descriptor, "status");
+	values[0] = SPI_getbinval(new, descriptor, columns[0], &isnull);
+	if (isnull)
+		return PointerGetDatum(new);
+	status = TextDatumGetCString(values[0]);
+	if (strcmp(status, "pending") != 0 && strcmp(status, "running") != 0)
+		return PointerGetDatum(new);
+
 	columns[1] = column_number(descriptor, "cancel_reason");
 	columns[2] = column_number(descriptor, "finished_at");
 	columns[3] = column_number(descriptor, "agent_result");

@@ -36,6 +36,20 @@ static Datum origin_database;
 	PLACE_COLUMNS ", j.retry_at, e.action, e.agent_result, e.attempts, " \
 	"e.started_at, e.triggered_by, e.description "
 
+/* event_id as all indexes but the primary key have it ... */
+#define ID_IN_INDEX "(j.event_id OPERATOR(pg_catalog.+) 0)"
+
+/* ... and due_at as all but that of the lanes (see the install script) */
+#define DUE_OF_CLUSTER \
+	"GREATEST(j.due_at, '-infinity'::pg_catalog.timestamptz)"
+
+/* the limit keeps the planner from joining with what may look empty */
+#define EVENT_OF_JOB \
+	"LEFT JOIN LATERAL (SELECT e.action, e.agent_result, e.attempts, " \
+	"e.started_at, e.triggered_by, e.description " \
+	"FROM power_action.event e " \
+	"WHERE e.event_id OPERATOR(pg_catalog.=) j.event_id LIMIT 1) e ON true "
+
 void
 pa_job_store_set_origin(uint64 system_identifier, Oid database)
 {
@@ -247,10 +261,10 @@ pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
 		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
 		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
-		"AND (j.due_at, j.event_id) OPERATOR(pg_catalog.>) "
+		"AND (j.due_at, " ID_IN_INDEX ") OPERATOR(pg_catalog.>) "
 		"(l.due_at, l.event_id) "
 		"AND j.due_at OPERATOR(pg_catalog.<=) $9 AND " OWN_ORIGIN
-		"ORDER BY j.due_at, j.event_id LIMIT l.room) j",
+		"ORDER BY j.due_at, " ID_IN_INDEX " LIMIT l.room) j",
 		9, {INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
 		TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}
 	};
@@ -307,10 +321,9 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 		"FROM pg_catalog.unnest($3) WITH ORDINALITY AS c(cluster_id, n) "
 		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
 		"WHERE j.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
-		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
-		"ORDER BY j.due_at, j.event_id LIMIT $5) j "
-		"LEFT JOIN power_action.event e "
-		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id "
+		"AND " DUE_OF_CLUSTER " OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
+		"ORDER BY " DUE_OF_CLUSTER ", " ID_IN_INDEX " LIMIT $5) j "
+		EVENT_OF_JOB
 		"ORDER BY c.n, j.due_at, j.event_id",
 		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
 	};
@@ -335,8 +348,7 @@ pa_job_store_expired(TimestampTz now, int limit)
 		"FROM (SELECT j.* FROM power_action.job j "
 		"WHERE j.expires_at OPERATOR(pg_catalog.<=) $3 AND " OWN_ORIGIN
 		"ORDER BY j.expires_at LIMIT $4) j "
-		"LEFT JOIN power_action.event e "
-		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id",
+		EVENT_OF_JOB,
 		4, {INT8OID, OIDOID, TIMESTAMPTZOID, INT4OID}
 	};
 	Datum		values[] = {origin_system, origin_database,
@@ -389,9 +401,8 @@ pa_job_store_due_before(const char *server_name, TimestampTz due_before,
 		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
 		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
 		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
-		"ORDER BY j.due_at, j.event_id LIMIT $5) j "
-		"LEFT JOIN power_action.event e "
-		"ON e.event_id OPERATOR(pg_catalog.=) j.event_id LIMIT $5",
+		"ORDER BY j.due_at, " ID_IN_INDEX " LIMIT $5) j "
+		EVENT_OF_JOB " LIMIT $5",
 		5, {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, INT4OID}
 	};
 	Datum		values[] = {origin_system, origin_database,
@@ -424,10 +435,9 @@ pa_job_store_cancellations(int limit)
 		"FROM (SELECT c.event_id, c.cancelled_by, c.reason, "
 		"c.cancellation_id FROM power_action.cancellation c "
 		"ORDER BY c.cancellation_id LIMIT $1) c "
-		"LEFT JOIN power_action.job j "
-		"ON j.event_id OPERATOR(pg_catalog.=) c.event_id "
-		"LEFT JOIN power_action.event e "
-		"ON e.event_id OPERATOR(pg_catalog.=) c.event_id",
+		"LEFT JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"WHERE j.event_id OPERATOR(pg_catalog.=) c.event_id LIMIT 1) j "
+		"ON true " EVENT_OF_JOB,
 		1, {INT4OID}
 	};
 	Datum		values[] = {Int32GetDatum(limit)};

@@ -189,7 +189,7 @@ source_of(int code)
 		PA_ERROR_TRANSPORT : PA_ERROR_AGENT;
 }
 
-/* Success, with the states that were reported or without any. */
+/* Success, with the states that were reported or (done is -1) without any. */
 static void
 succeed(PaCluster *cluster, PaAgentResult agent_result, int done)
 {
@@ -256,35 +256,39 @@ end_partial(PaCluster *cluster, int done, const char *code,
 	pa_unit_submit(unit);
 }
 
-/* On their way: the events go on, and the agent is asked again. */
+/*
+ * On their way: the events go on, and the agent is asked again.  What is
+ * cancelled is not waited for any more.  reported: the agent told states.
+ */
 static void
-keep_confirming(PaCluster *cluster, TimestampTz now)
+keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
 	bool		first = !cluster->confirming;
-	dlist_mutable_iter iter;
+	dlist_iter	iter;
+	PaJob	   *job;
 
 	if (first)
 	{
 		cluster->confirming = true;
 		cluster->moving_since = now;
-		dlist_foreach_modify(iter, &cluster->jobs)
-		{
-			PaJob	   *job = dlist_container(PaJob, node, iter.cur);
-			PaOutcome  *outcome;
-
-			if (!job->in_call)
-				continue;
-			outcome = add_answered(unit, cluster, job, PA_EVENT_RUNNING, true);
-			outcome->agent_result = PA_RESULT_ACCEPTED;
-			outcome->instances_total = cluster->instance_count;
-			job->maybe_sent = false;
-			if (job->cancelled_by)
-				pa_unit_cancel(unit, outcome, 0, job->cancelled_by,
-							   job->cancel_reason);
-		}
 	}
-	set_reported_change(unit, cluster);
+	foreach_answered(job, cluster, iter)
+	{
+		PaOutcome  *outcome;
+
+		if (!first && job->cancelled_by == NULL)
+			continue;
+		outcome = add_answered(unit, cluster, job, PA_EVENT_RUNNING, first);
+		outcome->agent_result = PA_RESULT_ACCEPTED;
+		outcome->instances_total = cluster->instance_count;
+		job->maybe_sent = false;
+		if (job->cancelled_by)
+			pa_unit_cancel(unit, outcome, 0, job->cancelled_by,
+						   job->cancel_reason);
+	}
+	if (reported)
+		set_reported_change(unit, cluster);
 	unit->wait_until = TimestampTzPlusMilliseconds(now, pa_confirm_interval);
 	pa_unit_submit(unit);
 }
@@ -306,13 +310,15 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 
 		outcome->agent_result = agent_result;
 		/* an attempt before this one may have had effect */
-		if (job->maybe_sent && !cluster->asking)
+		if ((job->maybe_sent || job->agent_result == PA_RESULT_UNKNOWN) &&
+			!cluster->asking)
 			outcome->agent_result = PA_RESULT_UNKNOWN;
 		if (outcome->agent_result == PA_RESULT_UNKNOWN)
 			unknown = true;
 		outcome->instances_total = cluster->instance_count;
 		pa_unit_fail(unit, outcome, source, code, message);
-		if (job->cancelled_by && agent_result == PA_RESULT_UNKNOWN)
+		if (job->cancelled_by &&
+			(agent_result == PA_RESULT_UNKNOWN || cluster->asking))
 			pa_unit_cancel(unit, outcome, 0, job->cancelled_by,
 						   job->cancel_reason);
 		set_attempt_failed(unit, outcome, cluster, code, message, now);
@@ -398,10 +404,15 @@ send_again(PaCluster *cluster, TimestampTz now)
 					   job->cancel_reason);
 		pa_unit_submit(unit);
 	}
-	if (dlist_is_empty(&cluster->jobs))
-		pa_queue_load(cluster);
-	else
+	if (!dlist_is_empty(&cluster->jobs) &&
+		pa_queue_first_job(cluster)->in_call)
 		pa_queue_wait(cluster, again);
+	else
+	{
+		/* nobody is left who wants this call */
+		pa_queue_drop_call_data(cluster);
+		pa_queue_load(cluster);
+	}
 }
 
 /* The agent has seen a later order than ours: nothing more goes to it. */
@@ -426,8 +437,7 @@ static void
 confirm_later(PaCluster *cluster, TimestampTz now)
 {
 	if (!pa_outcome_confirm_timeout(cluster, now))
-		pa_queue_wait(cluster,
-					  TimestampTzPlusMilliseconds(now, pa_confirm_interval));
+		keep_confirming(cluster, false, now);
 }
 
 static void
@@ -465,7 +475,7 @@ take_reply(PaCluster *cluster, const Courier__Result *result,
 			if (cluster->confirming &&
 				pa_outcome_confirm_timeout(cluster, answer->now))
 				break;
-			keep_confirming(cluster, answer->now);
+			keep_confirming(cluster, true, answer->now);
 			break;
 		case PA_VERDICT_PARTIAL:
 			end_partial(cluster, done, "PARTIAL", "", answer->now);
@@ -477,7 +487,7 @@ take_reply(PaCluster *cluster, const Courier__Result *result,
 					 pa_status_name(PA_STATUS_UNIMPLEMENTED),
 					 "the agent reported no instance states", answer->now);
 			else
-				succeed(cluster, PA_RESULT_ACCEPTED, 0);
+				succeed(cluster, PA_RESULT_ACCEPTED, -1);
 			break;
 	}
 }
@@ -498,7 +508,7 @@ take_answer(PaCluster *cluster, const Answer *answer)
 	{
 		/* an agent that cannot be asked has said all that it will */
 		if (verdict == PA_VERDICT_NO_STATES)
-			succeed(cluster, PA_RESULT_ACCEPTED, 0);
+			succeed(cluster, PA_RESULT_ACCEPTED, -1);
 		else
 			confirm_later(cluster, answer->now);
 	}

@@ -6,6 +6,12 @@
  * Values travel as arrays and are unnested: one statement for all rows, the
  * same plan for any number of them.
  *
+ * The tables may be empty when a plan is made and huge when it is used.  A
+ * join on equality would then be planned as a scan of the whole inner table,
+ * which costs nothing while that is empty.  So rows are found by a range of
+ * one value: no join method but the look-up in the index, once for each row,
+ * can do that.  Rows that are locked already are found by their ctid.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -87,6 +93,9 @@ run_with_columns(PaPlan *plan, const Columns *columns)
 			case INT8ARRAYOID:
 				element = INT8OID;
 				break;
+			case TIDARRAYOID:
+				element = TIDOID;
+				break;
 			default:
 				element = TIMESTAMPTZOID;
 				break;
@@ -107,39 +116,42 @@ id_array(const int64 *ids, int count)
 	return pa_array(values, NULL, count, INT8OID);
 }
 
-/* Runs a plan that returns positions in an array of clusters, from 1. */
-static void
-mark_clusters(PaPlan *plan, const char **cluster_ids, int count, bool *marks)
+static Datum
+text_array(const char **texts, int count)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * Max(count, 1));
+	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return pa_array(values, NULL, count, TEXTOID);
+}
+
+void
+pa_outcome_store_lock_clusters(PaClusterChange **changes, int count)
+{
+	static PaPlan plan = {
+		"SELECT n.n, c.ctid FROM pg_catalog.unnest($1) WITH ORDINALITY "
+		"AS n(cluster_id, n) "
+		"CROSS JOIN LATERAL (SELECT c.ctid FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id "
+		"FOR NO KEY UPDATE SKIP LOCKED) c",
+		1, {TEXTARRAYOID}
+	};
+	const char **ids = palloc(sizeof(char *) * Max(count, 1));
 	Datum		argument;
 	PaResult	result;
 
 	for (int i = 0; i < count; i++)
 	{
-		ids[i] = CStringGetTextDatum(cluster_ids[i]);
-		marks[i] = false;
+		ids[i] = changes[i]->cluster_id;
+		ItemPointerSetInvalid(&changes[i]->row);
 	}
-	argument = pa_array(ids, NULL, count, TEXTOID);
-	pa_plan_execute(plan, &argument, NULL, false, 0, &result);
+	argument = text_array(ids, count);
+	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
 	for (uint64 i = 0; i < result.count; i++)
-		marks[pa_row_int64(&result.rows[i], 1) - 1] = true;
+		changes[pa_row_int64(&result.rows[i], 1) - 1]->row =
+			pa_row_tid(&result.rows[i], 2);
 	pa_plan_finish(&result);
-}
-
-void
-pa_outcome_store_lock_clusters(const char **cluster_ids, int count,
-							   bool *locked)
-{
-	static PaPlan plan = {
-		"SELECT n.n FROM pg_catalog.unnest($1) WITH ORDINALITY "
-		"AS n(cluster_id, n) JOIN power_action.cluster c "
-		"ON c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id "
-		"FOR NO KEY UPDATE OF c SKIP LOCKED",
-		1, {TEXTARRAYOID}
-	};
-
-	mark_clusters(&plan, cluster_ids, count, locked);
 }
 
 void
@@ -148,12 +160,19 @@ pa_outcome_store_find_clusters(const char **cluster_ids, int count,
 {
 	static PaPlan plan = {
 		"SELECT n.n FROM pg_catalog.unnest($1) WITH ORDINALITY "
-		"AS n(cluster_id, n) JOIN power_action.cluster c "
-		"ON c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id",
+		"AS n(cluster_id, n) "
+		"CROSS JOIN LATERAL (SELECT FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c",
 		1, {TEXTARRAYOID}
 	};
+	Datum		argument = text_array(cluster_ids, count);
+	PaResult	result;
 
-	mark_clusters(&plan, cluster_ids, count, found);
+	memset(found, 0, sizeof(bool) * count);
+	pa_plan_execute(&plan, &argument, NULL, true, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+		found[pa_row_int64(&result.rows[i], 1) - 1] = true;
+	pa_plan_finish(&result);
 }
 
 static void
@@ -163,8 +182,10 @@ write_instances(PaClusterChange **changes, int count)
 		"UPDATE power_action.instance i SET status = v.status "
 		"FROM unnest($1, $2, $3) "
 		"AS v(cluster_id, instance_id, status) "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
-		"AND i.instance_id OPERATOR(pg_catalog.=) v.instance_id "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.>=) v.cluster_id "
+		"AND i.cluster_id OPERATOR(pg_catalog.<=) v.cluster_id "
+		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
+		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
 		"AND i.status OPERATOR(pg_catalog.<>) v.status",
 		3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	};
@@ -209,11 +230,11 @@ pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
 		"status_changed_at = CASE "
 		"WHEN c.status OPERATOR(pg_catalog.=) v.status "
 		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
-		"FROM unnest($1, $2, $3) AS v(cluster_id, status, source) "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
+		"FROM unnest($1, $2, $3) AS v(row_id, status, source) "
+		"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id "
 		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
 		"OR c.status_source OPERATOR(pg_catalog.<>) v.source)",
-		3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+		3, {TIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	};
 	Columns		columns;
 
@@ -222,7 +243,7 @@ pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
 	columns_init(&columns, 3, count);
 	for (int i = 0; i < count; i++)
 	{
-		set_text(&columns, 0, i, changes[i]->cluster_id);
+		columns.values[0][i] = PointerGetDatum(&changes[i]->row);
 		set_text(&columns, 1, i, pa_power_state_name(changes[i]->status));
 		set_text(&columns, 2, i,
 				 changes[i]->from_agent ? "agent" : "accepted");
@@ -291,7 +312,8 @@ write_jobs(PaOutcome **outcomes, int count)
 	static PaPlan retry_plan = {
 		"UPDATE power_action.job j SET retry_at = v.retry_at "
 		"FROM unnest($1, $2) AS v(event_id, retry_at) "
-		"WHERE j.event_id OPERATOR(pg_catalog.=) v.event_id",
+		"WHERE j.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND j.event_id OPERATOR(pg_catalog.<=) v.event_id",
 		2, {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 	};
 	Columns		done;
@@ -336,7 +358,8 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 		"error_source, error_code, error_message, attempts, started_at, "
 		"finished_at, superseded_by, cancelled_by, cancel_reason, "
 		"instances_total, instances_done, instances_failed) "
-		"WHERE e.event_id OPERATOR(pg_catalog.=) v.event_id",
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id",
 		15, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 			TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 			TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -369,7 +392,7 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 		set_int32(&columns, 12, i, o->instances_total,
 				  o->instances_total < 0);
 		set_int32(&columns, 13, i, o->instances_done,
-				  o->instances_total < 0);
+				  o->instances_done < 0);
 		set_text(&columns, 14, i, o->instances_failed);
 	}
 	run_with_columns(&plan, &columns);
@@ -385,7 +408,8 @@ pa_outcome_store_mark_running(const int64 *event_ids,
 		"UPDATE power_action.event e SET status = 'running', "
 		"started_at = COALESCE(e.started_at, v.started_at) "
 		"FROM unnest($1, $2) AS v(event_id, started_at) "
-		"WHERE e.event_id OPERATOR(pg_catalog.=) v.event_id "
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id "
 		"AND e.event_id OPERATOR(pg_catalog.=) ANY (ARRAY( "
 		"SELECT l.event_id FROM power_action.event l "
 		"WHERE l.event_id OPERATOR(pg_catalog.=) ANY ($1) "

@@ -15,7 +15,7 @@
 #define PA_OUTCOME_STORE_H
 
 #include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 
 #include "words.h"
 
@@ -36,7 +36,7 @@ typedef struct PaOutcome
 	const char *cancelled_by;	/* NULL: not */
 	const char *cancel_reason;	/* NULL: none */
 	int			instances_total;	/* -1: as it is */
-	int			instances_done;
+	int			instances_done;	/* -1: as it is, nobody has told */
 	const char *instances_failed;	/* text of an array, NULL: none */
 
 	/* an attempt that did not succeed: a row of its own */
@@ -62,19 +62,22 @@ typedef struct PaClusterChange
 	int			instance_count;
 	char	  **instance_ids;
 	int		   *instance_states;	/* < 0: leave as it is */
+	ItemPointerData row;		/* of the cluster, once it is locked */
 } PaClusterChange;
 
 /*
- * Locks the rows of clusters that nobody else has locked and returns in
- * "locked" which of them could be; false also for one that does not exist.
+ * Locks the rows of clusters that nobody else has locked, until the end of
+ * the transaction, and sets "row" of each change; it is invalid if somebody
+ * else has locked the cluster, or if that does not exist.
  */
-extern void pa_outcome_store_lock_clusters(const char **cluster_ids,
-										   int count, bool *locked);
+extern void pa_outcome_store_lock_clusters(PaClusterChange **changes,
+										   int count);
 
 /* Which of the clusters exist. */
 extern void pa_outcome_store_find_clusters(const char **cluster_ids,
 										   int count, bool *found);
 
+/* Clusters that are locked, and their instances. */
 extern void pa_outcome_store_write_clusters(PaClusterChange **changes,
 											int count);
 extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);

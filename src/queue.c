@@ -292,6 +292,7 @@ leave_state(PaCluster *cluster)
 			break;
 		case PA_CLUSTER_READY:
 			dlist_delete(&cluster->node);
+			cluster->lane->ready_count--;
 			if (dlist_is_empty(&cluster->lane->ready))
 				dlist_delete(&cluster->lane->active_node);
 			cluster->server->held--;
@@ -378,6 +379,7 @@ pa_queue_make_ready(PaCluster *cluster)
 	if (dlist_is_empty(&cluster->lane->ready))
 		dlist_push_tail(&cluster->server->active, &cluster->lane->active_node);
 	dlist_push_tail(&cluster->lane->ready, &cluster->node);
+	cluster->lane->ready_count++;
 	cluster->server->held++;
 }
 
@@ -438,6 +440,22 @@ pa_queue_drop_cluster(PaCluster *cluster)
 	leave_state(cluster);
 	pa_queue_drop_call_data(cluster);
 	hash_search(clusters, cluster->cluster_id, HASH_REMOVE, NULL);
+}
+
+int
+pa_queue_held_before(PaServer *server, int16 priority)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, &server->active)
+	{
+		PaLane	   *lane = dlist_container(PaLane, active_node, iter.cur);
+
+		if (lane->priority >= priority)
+			count += lane->ready_count;
+	}
+	return count;
 }
 
 PaCluster *

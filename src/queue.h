@@ -63,6 +63,7 @@ typedef struct PaLane
 	bool		exhausted;		/* nothing due behind that position ... */
 	TimestampTz next_due;		/* ... until then; DT_NOEND: never */
 	dlist_head	ready;			/* clusters */
+	int			ready_count;
 } PaLane;
 
 typedef enum PaClusterState
@@ -163,6 +164,9 @@ extern void pa_queue_wait(PaCluster *cluster, TimestampTz until);
 extern void pa_queue_write(PaCluster *cluster);
 extern void pa_queue_drop_cluster(PaCluster *cluster);	/* without jobs */
 extern void pa_queue_drop_call_data(PaCluster *cluster);
+
+/* How many clusters are READY for a server that go before this priority does. */
+extern int	pa_queue_held_before(PaServer *server, int16 priority);
 
 /* The next cluster to send to this server, NULL if there is none. */
 extern PaCluster *pa_queue_next_ready(PaServer *server);

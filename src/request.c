@@ -219,7 +219,7 @@ judge(const PaRequest *request, PaRequestItem *item)
 		item->error_message = psprintf("cluster \"%s\" is terminated",
 									   cluster_id);
 	else if (item->instances_live == 0)
-		item->error_message = psprintf("cluster \"%s\" has no instances that are not terminated",
+		item->error_message = psprintf("cluster \"%s\" has no instances, or only terminated ones",
 									   cluster_id);
 	else if (!pa_agent_server_exists(server_name))
 		item->error_message = psprintf("server \"%s\" of account \"%s\" is not a foreign server of power_agent",

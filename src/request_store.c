@@ -38,6 +38,10 @@ static void
 execute(PaPlan *plan, const Datum *values, const char *nulls,
 		PaResult *result)
 {
+	static const char *const not_wanted[] = {
+		"enable_seqscan", "enable_bitmapscan", "enable_memoize",
+		"enable_hashjoin", "enable_mergejoin"
+	};
 	int			settings = 0;
 
 	if (plan->plan == NULL)
@@ -58,9 +62,10 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 		settings = NewGUCNestLevel();
 
 	if (settings != 0)
-		(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
+		for (size_t i = 0; i < lengthof(not_wanted); i++)
+			(void) set_config_option(not_wanted[i], "off", PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+									 false);
 	pa_plan_execute(plan, values, nulls, false, 0, result);
 	if (settings != 0)
 		AtEOXact_GUC(true, settings);

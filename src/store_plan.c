@@ -152,6 +152,14 @@ pa_row_int64(const PaRow *row, int column)
 	return DatumGetInt64(value_of(row, column, &isnull));
 }
 
+ItemPointerData
+pa_row_tid(const PaRow *row, int column)
+{
+	bool		isnull;
+
+	return *(ItemPointer) DatumGetPointer(value_of(row, column, &isnull));
+}
+
 TimestampTz
 pa_row_timestamp(const PaRow *row, int column, TimestampTz null_value)
 {
@@ -186,6 +194,11 @@ pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
 			length = 4;
 			by_value = true;
 			align = TYPALIGN_INT;
+			break;
+		case TIDOID:
+			length = sizeof(ItemPointerData);
+			by_value = false;
+			align = TYPALIGN_SHORT;
 			break;
 		case INT8OID:
 		case TIMESTAMPTZOID:

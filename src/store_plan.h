@@ -73,6 +73,7 @@ extern char *pa_row_text(const PaRow *row, int column);
 extern int16 pa_row_int16(const PaRow *row, int column);
 extern int32 pa_row_int32(const PaRow *row, int column);
 extern int64 pa_row_int64(const PaRow *row, int column);
+extern ItemPointerData pa_row_tid(const PaRow *row, int column);
 extern TimestampTz pa_row_timestamp(const PaRow *row, int column,
 									TimestampTz null_value);
 

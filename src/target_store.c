@@ -13,6 +13,10 @@
 #include "store_plan.h"
 #include "target_store.h"
 
+/*
+ * The limits keep the planner from joining: it may believe that the tables
+ * are empty, and there is to be one look-up for each cluster.
+ */
 PaTarget *
 pa_target_store_read(char **cluster_ids, int count)
 {
@@ -24,10 +28,13 @@ pa_target_store_read(char **cluster_ids, int count)
 		"AND i.status OPERATOR(pg_catalog.<>) 'terminated' "
 		"ORDER BY i.instance_id) "
 		"FROM pg_catalog.unnest($1) WITH ORDINALITY AS n(cluster_id, n) "
-		"JOIN power_action.cluster c "
-		"ON c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id "
-		"JOIN power_action.account a "
-		"ON a.account_name OPERATOR(pg_catalog.=) c.account_name",
+		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.status, c.region, "
+		"c.account_name FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c "
+		"CROSS JOIN LATERAL (SELECT a.account_name, a.account_id "
+		"FROM power_action.account a "
+		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
+		"LIMIT 1) a",
 		1, {TEXTARRAYOID}
 	};
 	PaTarget   *targets = palloc0(sizeof(PaTarget) * count);

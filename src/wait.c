@@ -134,8 +134,11 @@ check_may_commit(FunctionCallInfo fcinfo, const char *procedure)
 
 /* Raises the error that belongs to an event without success. */
 static void
-raise_outcome(int64 event_id, const PaEventState *event, const char *outcome)
+raise_outcome(int64 event_id, const text *cluster_id,
+			  const PaEventState *event, const char *outcome)
 {
+	char	   *meant = NULL;
+
 	if (strcmp(event->status, "cancelled") == 0)
 		ereport(ERROR,
 				(errcode(PA_ERRCODE_CANCELLED),
@@ -148,11 +151,14 @@ raise_outcome(int64 event_id, const PaEventState *event, const char *outcome)
 				 errdetail("Event " INT64_FORMAT " failed with %s; the agent may have acted.",
 						   event_id, event->error_code),
 				 errhint("power_action.refresh() asks the agent for the true state.")));
+	if (event->account_name == NULL)
+		meant = pa_request_store_id_of_name(cluster_id);
 	ereport(ERROR,
 			(errcode(PA_ERRCODE_FAILED),
 			 errmsg("%s", event->error_message),
 			 errdetail("Event " INT64_FORMAT " failed with %s.", event_id,
-					   event->error_code)));
+					   event->error_code),
+			 meant ? errhint("Did you mean cluster id \"%s\"?", meant) : 0));
 }
 
 static HeapTuple
@@ -178,6 +184,7 @@ request_and_wait(FunctionCallInfo fcinfo, PaAction action,
 	MemoryContext caller = CurrentMemoryContext;
 	PaRequest	request = {.action = action};
 	PaEventState event;
+	text	   *cluster_id;
 	Interval   *timeout;
 	long		milliseconds;
 	int64		event_id;
@@ -197,8 +204,9 @@ request_and_wait(FunctionCallInfo fcinfo, PaAction action,
 	timeout = PG_GETARG_INTERVAL_P(3);
 	milliseconds = pa_argument_milliseconds("timeout", timeout);
 
-	event_id = pa_request_one(&request, PG_ARGISNULL(0) ? NULL :
-							  PG_GETARG_TEXT_P_COPY(0), false);
+	cluster_id = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_P_COPY(0);
+
+	event_id = pa_request_one(&request, cluster_id, false);
 	pa_event_store_commit();
 
 	/* each look commits, so that no snapshot is held while it sleeps */
@@ -224,7 +232,7 @@ request_and_wait(FunctionCallInfo fcinfo, PaAction action,
 	if (outcome == NULL)
 		outcome = event.agent_result;
 	if (strcmp(event.status, "success") != 0)
-		raise_outcome(event_id, &event, outcome);
+		raise_outcome(event_id, cluster_id, &event, outcome);
 
 	MemoryContextSwitchTo(caller);
 	result = result_tuple(fcinfo, event_id, event.status, outcome);

@@ -12,21 +12,19 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
 #include <signal.h>
 
 #include "access/xact.h"
 #include "backoff.h"
-#include "commands/dbcommands.h"
 #include "extension_info.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -77,7 +75,7 @@ static const struct
 	{"enable_seqscan", "off"},
 	{"enable_indexscan", "on"},
 	{"enable_indexonlyscan", "on"},
-	{"enable_bitmapscan", "on"},
+	{"enable_bitmapscan", "off"},
 	{"enable_nestloop", "on"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
@@ -93,6 +91,7 @@ static struct
 }			streak;
 
 static volatile sig_atomic_t terminated = false;
+static volatile sig_atomic_t in_cycle = false;	/* of the workload */
 
 static bool workload_touched = false;	/* begin was called */
 static bool workload_begun = false; /* and succeeded */
@@ -127,10 +126,24 @@ pa_worker_register(Oid database, const char *database_name, int slot,
  * The end
  */
 
-/* die() ends us inside a statement, too; the flag remembers why. */
+/*
+ * A worker that was asked to leave for the sake of some statement cancels what
+ * it is doing and leaves in silence.  If somebody's code has swallowed that
+ * (the request is repeated), and for everybody else who sends SIGTERM, it
+ * dies as a backend does, inside a statement, too, with a FATAL in the log.
+ */
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
+	if (in_cycle && !terminated && pa_slot_stopping())
+	{
+		terminated = true;
+		QueryCancelPending = true;
+		InterruptPending = true;
+		SetLatch(MyLatch);
+		return;
+	}
+
 	terminated = true;
 	die(postgres_signal_arg);
 }
@@ -236,7 +249,8 @@ recover(void)
 	streak.next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													  delay);
 
-	if (streak.count == 1 || error->sqlerrcode != streak.sqlstate)
+	if (!terminated &&
+		(streak.count == 1 || error->sqlerrcode != streak.sqlstate))
 	{
 		streak.sqlstate = error->sqlerrcode;
 		ereport(WARNING,
@@ -261,6 +275,7 @@ run_cycle(void)
 
 	pgstat_report_activity(STATE_RUNNING, "working");
 
+	in_cycle = true;
 	PG_TRY();
 	{
 		if (!workload_begun)
@@ -282,6 +297,7 @@ run_cycle(void)
 		recover();
 	}
 	PG_END_TRY();
+	in_cycle = false;
 
 	return timeout;
 }
@@ -376,6 +392,7 @@ run_loop(void)
 		}
 
 		timeout = run_cycle();
+		leave_if_asked();
 		if (streak.count > 0)
 		{
 			if (!after_error())
@@ -397,7 +414,6 @@ run_loop(void)
 		if (stat_delay > 0)
 			timeout = Min(timeout, stat_delay);
 
-		leave_if_asked();
 		if (timeout > 0)
 			wait_for_work(timeout);
 	}

@@ -21,8 +21,9 @@
 #include "utils/timestamp.h"
 #include "wait_event.h"
 
-/* Between two looks whether a process that has left its slot is gone, ms. */
-#define GONE_INTERVAL	2
+/* Times in milliseconds. */
+#define INSIST_INTERVAL	300		/* between two requests to leave */
+#define GONE_INTERVAL	2		/* between two looks whether a process is gone */
 
 /* the slot of this worker process */
 static int	my_slot = -1;
@@ -282,6 +283,14 @@ pa_slot_running(void)
 	LWLockRelease(pa_shared->lock);
 }
 
+bool
+pa_slot_stopping(void)
+{
+	PaSlot	   *slot = pa_slot_mine();
+
+	return slot != NULL && slot->stop_requested;
+}
+
 void
 pa_slot_set_end(PaWorkerEnd end)
 {
@@ -461,8 +470,10 @@ pa_slot_wait_gone(Oid database, long timeout_ms)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		if (left <= 0)
 			break;
-		(void) ConditionVariableTimedSleep(&pa_shared->worker_left, left,
-										   pa_wait_event(PA_WAIT_WORKER_EXIT));
+		if (ConditionVariableTimedSleep(&pa_shared->worker_left,
+										Min(left, INSIST_INTERVAL),
+										pa_wait_event(PA_WAIT_WORKER_EXIT)))
+			pa_slot_stop_worker(database, PA_END_STOPPED);
 	}
 	ConditionVariableCancelSleep();
 

@@ -105,6 +105,9 @@ extern bool pa_slot_attach(int slot, uint64 generation);
 
 extern void pa_slot_running(void);
 
+/* true: this worker was asked to leave.  Takes no lock: for signal handlers. */
+extern bool pa_slot_stopping(void);
+
 /* how the end of this process is to be understood; the first call wins */
 extern void pa_slot_set_end(PaWorkerEnd end);
 
@@ -134,8 +137,8 @@ extern void pa_slot_release_holds(void);
 extern void pa_slot_stop_worker(Oid database, PaWorkerEnd end);
 
 /*
- * Waits until no worker of the database is connected to it.  Returns false
- * if one still is after timeout_ms.
+ * Waits until no worker of the database is connected to it, and insists if
+ * one does not leave.  Returns false if one is still there after timeout_ms.
  */
 extern bool pa_slot_wait_gone(Oid database, long timeout_ms);
 

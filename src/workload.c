@@ -199,16 +199,18 @@ wake_waiting(TimestampTz now)
 static void
 read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 {
-	uint64		version = pa_agent_server_version();
 	bool		look = next_look <= now;
-	bool		servers = version != servers_version;
+	uint64		version;
 
-	if (range_count == 0 && !look && !servers && !cancellations_pending &&
+	if (range_count == 0 && !look && !cancellations_pending &&
+		pa_agent_server_version() == servers_version &&
 		!pa_claim_has_work(now) && !pa_dispatch_has_work())
 		return;
 
 	pa_worker_begin_transaction();
-	if (servers)
+	/* only now is known what changed before the requests that are read here */
+	version = pa_agent_server_version();
+	if (version != servers_version)
 		pa_dispatch_servers(now);
 	if (look)
 		pa_claim_look(now);
