@@ -255,7 +255,6 @@ pa_call_start(const Courier__Call *order)
 			   "the courier is %s", "out of memory");
 		return;
 	}
-	call->tag.done = call_done;
 	call->call_id = order->call_id;
 	call->started_us = started_us;
 	call->server = server;
@@ -268,7 +267,7 @@ pa_call_start(const Courier__Call *order)
 	metadata[1].key = grpc_slice_from_static_string("x-attempt");
 	metadata[1].value = grpc_slice_from_copied_string(attempt);
 
-	started = pa_unary_start(&call->unary, metadata, 2, &call->tag);
+	started = pa_unary_start(&call->unary, metadata, 2, &call->tag, call_done);
 	/* from here on the completion thread owns a call that was started */
 	grpc_slice_unref(metadata[0].value);
 	grpc_slice_unref(metadata[1].value);

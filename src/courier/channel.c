@@ -243,7 +243,8 @@ report(PaServer *server)
 	switch (server->state)
 	{
 		case GRPC_CHANNEL_IDLE:
-			connectivity.state = COURIER__CONNECTIVITY_STATE__CONNECTIVITY_IDLE;
+			connectivity.state =
+				COURIER__CONNECTIVITY_STATE__CONNECTIVITY_IDLE;
 			break;
 		case GRPC_CHANNEL_CONNECTING:
 			connectivity.state =
@@ -273,16 +274,18 @@ report(PaServer *server)
 static void
 start_probe(PaServer *server)
 {
+	grpc_slice	method =
+		grpc_slice_from_static_string("/grpc.health.v1.Health/Check");
 	grpc_call  *call;
 
 	call = grpc_channel_create_call(server->channel, NULL,
-									GRPC_PROPAGATE_DEFAULTS, queue,
-									grpc_slice_from_static_string("/grpc.health.v1.Health/Check"),
+									GRPC_PROPAGATE_DEFAULTS, queue, method,
 									NULL, after_ms(PROBE_TIMEOUT_MS), NULL);
 	pa_unary_prepare(&server->probe_call, call, grpc_empty_slice());
 	atomic_fetch_add(&server->users, 1);
 	server->probing = true;
-	if (!pa_unary_start(&server->probe_call, NULL, 0, &server->probe))
+	if (!pa_unary_start(&server->probe_call, NULL, 0, &server->probe,
+						probe_done))
 	{
 		pa_unary_clear(&server->probe_call);
 		server->probing = false;
@@ -296,12 +299,13 @@ probe_done(PaTag *tag, bool success)
 	PaServer   *server = (PaServer *) ((char *) tag -
 									   offsetof(PaServer, probe));
 	PaUnary    *unary = &server->probe_call;
+	const char *details =
+		(const char *) GRPC_SLICE_START_PTR(unary->status_details);
 	char		reason[PA_TEXT_MESSAGE_LIMIT + 1] = "";
 
 	pthread_mutex_lock(&server->guard);
 	if (unary->status == GRPC_STATUS_UNAVAILABLE)
-		pa_text_clean(reason, PA_TEXT_MESSAGE_LIMIT,
-					  (const char *) GRPC_SLICE_START_PTR(unary->status_details),
+		pa_text_clean(reason, PA_TEXT_MESSAGE_LIMIT, details,
 					  GRPC_SLICE_LENGTH(unary->status_details));
 	if (!server->retired && server->state == GRPC_CHANNEL_TRANSIENT_FAILURE)
 	{
@@ -323,9 +327,13 @@ probe_done(PaTag *tag, bool success)
 static void
 start_watch(PaServer *server, gpr_timespec deadline)
 {
+	grpc_channel *channel = server->channel;
+	grpc_connectivity_state state = server->state;
+
 	atomic_fetch_add(&server->pins, 1);
-	grpc_channel_watch_connectivity_state(server->channel, server->state,
-										  deadline, queue, &server->watch);
+	pa_tag_arm(&server->watch, watch_done);
+	grpc_channel_watch_connectivity_state(channel, state, deadline, queue,
+										  &server->watch);
 }
 
 /* the state has changed, or it is time to look at it again */
@@ -440,8 +448,6 @@ pa_channel_configure(const Courier__Configure *configure)
 	atomic_init(&server->users, 1);
 	atomic_init(&server->pins, 1);
 	pthread_mutex_init(&server->guard, NULL);
-	server->watch.done = watch_done;
-	server->probe.done = probe_done;
 
 	pa_channel_remove(configure->server_name);
 	server->next = servers;
@@ -460,7 +466,7 @@ pa_channel_configure(const Courier__Configure *configure)
 		return;
 	}
 
-	/* a watch that ends at once lets the completion thread have a first look */
+	/* one that ends at once lets the completion thread have a first look */
 	server->state = grpc_channel_check_connectivity_state(server->channel, 1);
 	start_watch(server, gpr_now(GPR_CLOCK_MONOTONIC));
 	pthread_mutex_unlock(&server->guard);

@@ -194,25 +194,21 @@ void *
 pa_loop_complete(void *argument)
 {
 	grpc_completion_queue *queue = argument;
+	const gpr_timespec at_once = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+	const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
 
 	for (;;)
 	{
 		grpc_event	event;
 		int			count = 0;
 
-		event = grpc_completion_queue_next(queue,
-										   gpr_inf_future(GPR_CLOCK_MONOTONIC),
-										   NULL);
+		event = grpc_completion_queue_next(queue, never, NULL);
 		while (event.type == GRPC_OP_COMPLETE)
 		{
-			PaTag	   *tag = event.tag;
-
-			tag->done(tag, event.success != 0);
+			pa_tag_run(event.tag, event.success != 0);
 			if (++count == RESULT_BATCH)
 				break;
-			event = grpc_completion_queue_next(queue,
-											   gpr_inf_past(GPR_CLOCK_MONOTONIC),
-											   NULL);
+			event = grpc_completion_queue_next(queue, at_once, NULL);
 		}
 		pa_output_flush();
 		if (event.type == GRPC_QUEUE_SHUTDOWN)

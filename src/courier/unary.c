@@ -7,11 +7,26 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include <grpc/support/alloc.h>
 
 #include "unary.h"
+
+void
+pa_tag_arm(PaTag *tag, PaTagDone done)
+{
+	atomic_store_explicit(&tag->done, done, memory_order_release);
+}
+
+void
+pa_tag_run(PaTag *tag, bool success)
+{
+	PaTagDone	done = atomic_load_explicit(&tag->done, memory_order_acquire);
+
+	done(tag, success);
+}
 
 void
 pa_unary_prepare(PaUnary *unary, grpc_call *call, grpc_slice request)
@@ -29,8 +44,9 @@ pa_unary_prepare(PaUnary *unary, grpc_call *call, grpc_slice request)
 
 bool
 pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
-			   size_t metadata_count, PaTag *tag)
+			   size_t metadata_count, PaTag *tag, PaTagDone done)
 {
+	grpc_call  *call = unary->call;
 	grpc_op		ops[6];
 
 	memset(ops, 0, sizeof(ops));
@@ -53,8 +69,9 @@ pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
 		&unary->status_details;
 	ops[5].data.recv_status_on_client.error_string = &unary->error_string;
 
-	return grpc_call_start_batch(unary->call, ops, 6, tag, NULL) ==
-		GRPC_CALL_OK;
+	/* arming hands the PaUnary over: it is not touched any more */
+	pa_tag_arm(tag, done);
+	return grpc_call_start_batch(call, ops, 6, tag, NULL) == GRPC_CALL_OK;
 }
 
 void

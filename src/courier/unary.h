@@ -17,12 +17,21 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 
-/* first member of whatever is a tag; called by the completion thread */
+/*
+ * First member of whatever is a tag.  Armed by the thread that starts the
+ * operation, when all else is in place; run by the completion thread.  The
+ * completion queue orders the two as well, but in a way that
+ * ThreadSanitizer does not see.
+ */
 typedef struct PaTag PaTag;
+typedef void (*PaTagDone) (PaTag *tag, bool success);
 struct PaTag
 {
-	void		(*done) (PaTag *tag, bool success);
+	_Atomic(PaTagDone) done;
 };
+
+extern void pa_tag_arm(PaTag *tag, PaTagDone done);
+extern void pa_tag_run(PaTag *tag, bool success);
 
 /* all zero before the first use; may be used again and again */
 typedef struct PaUnary
@@ -45,12 +54,13 @@ extern void pa_unary_prepare(PaUnary *unary, grpc_call *call,
 							 grpc_slice request);
 
 /*
- * Starts the batch; the metadata is copied.  False if gRPC refuses it: no
- * event will come.  After true, only the completion thread touches the
- * PaUnary.
+ * Arms the tag and starts the batch; the metadata is copied.  False if gRPC
+ * refuses it: no event will come.  After true, only the completion thread
+ * touches the PaUnary.
  */
 extern bool pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
-						   size_t metadata_count, PaTag *tag);
+						   size_t metadata_count, PaTag *tag,
+						   PaTagDone done);
 
 /* gives back what the call held; keeps the metadata arrays for the next */
 extern void pa_unary_clear(PaUnary *unary);
