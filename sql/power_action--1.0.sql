@@ -895,7 +895,8 @@ WITH (security_invoker = true) AS
 		   coalesce(e.cluster_name, e.cluster_id) AS cluster_name,
 		   e.status,
 		   date_trunc('milliseconds',
-					  e.finished_at - greatest(e.requested_at, e.not_before))
+					  e.finished_at - least(greatest(e.requested_at, e.not_before),
+											e.finished_at))
 			   AS took,
 		   e.triggered_by,
 		   e.requested_by,

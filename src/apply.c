@@ -35,6 +35,7 @@ static dlist_head pending;
 static int	pending_count;
 static int64 finished_events;
 static int	deferred_units;
+static int64 failed_transactions;
 static bool notify_skipped;		/* of the present streak, one was logged */
 
 void
@@ -409,6 +410,8 @@ write_or_defer(PaUnit **units, int count, TimestampTz now)
 		return written;
 	}
 
+	failed_transactions++;
+
 	/* the blame is found by writing each alone */
 	if (count > 1)
 	{
@@ -511,6 +514,12 @@ int64
 pa_apply_finished_events(void)
 {
 	return finished_events;
+}
+
+int64
+pa_apply_errors(void)
+{
+	return failed_transactions;
 }
 
 int

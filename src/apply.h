@@ -77,6 +77,7 @@ extern TimestampTz pa_apply_next_try(void);
 /* for the status of the worker */
 extern int64 pa_apply_finished_events(void);
 extern int	pa_apply_deferred_units(void);
+extern int64 pa_apply_errors(void);	/* transactions that failed */
 
 extern void pa_apply_init(void);
 

@@ -12,19 +12,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "apply.h"
 #include "claim.h"
+#include "ending.h"
 #include "settings.h"
-#include "status_code.h"
 
-#define SMALL_ARRIVAL		256 /* ids that are read one by one */
+#define SMALL_ARRIVAL		1000	/* ids that are looked at one by one */
 #define WAITING_LIMIT		10000	/* clusters WAITING for one server */
-#define SWEEP_LIMIT			500
-#define CANCELLATION_LIMIT	500
-#define GIVE_UP_INTERVAL_MS	1000
-
-/* jobs up to here may have been sent by a worker before this one */
-static int64 sent_before;
 
 /*
  * Jobs up to complete_to are known, all of them: they had been committed, or
@@ -35,9 +28,6 @@ static int64 sent_before;
 static int64 complete_to;
 static int64 look_highest;
 static FullTransactionId look_xmax;
-
-static TimestampTz next_expiry;
-static TimestampTz next_give_up;
 
 /* Lanes in the table, from the beginning. */
 static void
@@ -52,14 +42,13 @@ discover_lanes(void)
 
 		lane->exhausted = false;
 	}
-	next_expiry = pa_job_store_next_expiry(DT_NOBEGIN);
-	next_give_up = DT_NOBEGIN;
+	pa_ending_note_expiry(pa_job_store_next_expiry(DT_NOBEGIN));
 }
 
 void
 pa_claim_start(void)
 {
-	sent_before = pa_job_store_highest();
+	pa_queue_set_start(pa_job_store_highest(), GetCurrentTimestamp());
 	complete_to = 0;
 	look_highest = 0;
 	look_xmax = InvalidFullTransactionId;
@@ -113,7 +102,7 @@ note_place(const PaJobPlace *place, TimestampTz now)
 
 	if (pa_queue_find_job(place->event_id) != NULL)
 		return;
-	next_expiry = Min(next_expiry, place->expires_at);
+	pa_ending_note_expiry(place->expires_at);
 	lane = pa_queue_lane(&place->lane);
 	if (place->due_at > now)
 		lane->next_due = Min(lane->next_due, place->due_at);
@@ -123,20 +112,15 @@ note_place(const PaJobPlace *place, TimestampTz now)
 		pa_queue_read_lane_from(lane, place->due_at);
 }
 
+/*
+ * Too many to look at one by one: all lanes are read from their beginning.
+ * What is in memory already is passed over.
+ */
 static void
-note_range(PaEventRange range)
+note_many(void)
 {
-	List	   *starts = pa_job_store_lane_starts(range);
-	ListCell   *cell;
-
-	foreach(cell, starts)
-	{
-		PaLaneStart *start = lfirst(cell);
-
-		pa_queue_read_lane_from(pa_queue_lane(&start->key), start->due_at);
-	}
-	/* one of them may expire before all that are known */
-	next_expiry = Min(next_expiry, pa_job_store_next_expiry(DT_NOBEGIN));
+	pa_queue_read_lanes_again(NULL);
+	discover_lanes();
 }
 
 void
@@ -149,8 +133,8 @@ pa_claim_arrivals(const PaEventRange *ranges, int count, TimestampTz now)
 
 		if (ranges[i].high - ranges[i].low >= SMALL_ARRIVAL)
 		{
-			note_range(ranges[i]);
-			continue;
+			note_many();
+			return;
 		}
 		places = pa_job_store_places(ranges[i], SMALL_ARRIVAL);
 		foreach(cell, places)
@@ -181,271 +165,10 @@ pa_claim_look(TimestampTz now)
 	range.high = PG_INT64_MAX;
 	places = pa_job_store_places(range, SMALL_ARRIVAL + 1);
 	if (list_length(places) > SMALL_ARRIVAL)
-		note_range(range);
+		note_many();
 	else
 		foreach(cell, places)
 			note_place(lfirst(cell), now);
-}
-
-/*
- * Outcomes without a call
- */
-
-/* What is known of an order that may or may not have been sent before. */
-static PaAgentResult
-result_unless_sent(const PaJob *job)
-{
-	if (job->maybe_sent)
-		return PA_RESULT_UNKNOWN;
-	return job->agent_result;
-}
-
-static void
-supersede(PaJob *job, const PaJob *by)
-{
-	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
-
-	outcome->agent_result = result_unless_sent(job);
-	pa_unit_cancel(unit, outcome, by->event_id, NULL, NULL);
-	pa_unit_submit(unit);
-}
-
-static void
-cancel(PaJob *job, const char *by, const char *reason)
-{
-	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
-
-	outcome->agent_result = result_unless_sent(job);
-	outcome->cancellation_done = true;
-	pa_unit_cancel(unit, outcome, 0, by, reason);
-	pa_unit_submit(unit);
-}
-
-static void
-expire(PaJob *job)
-{
-	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
-
-	outcome->agent_result = result_unless_sent(job);
-	pa_unit_fail(unit, outcome, PA_ERROR_REQUEST,
-				 pa_status_name(PA_STATUS_DEADLINE_EXCEEDED),
-				 psprintf("expired at %s before it could be executed",
-						  timestamptz_to_str(job->expires_at)));
-	pa_unit_submit(unit);
-}
-
-static void
-give_up(PaJob *job, const PaServer *server)
-{
-	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
-
-	outcome->agent_result = result_unless_sent(job);
-	pa_unit_fail(unit, outcome, PA_ERROR_TRANSPORT,
-				 pa_status_name(PA_STATUS_UNAVAILABLE),
-				 server->defined ?
-				 psprintf("agent \"%s\" could not be reached for %d s: %s",
-						  server->name, pa_give_up_after,
-						  server->last_error ? server->last_error :
-						  "no connection") :
-				 psprintf("foreign server \"%s\" does not exist",
-						  server->name));
-	pa_unit_submit(unit);
-}
-
-/* A job of the table as one in memory, outside of its cluster's turn. */
-static PaJob *
-take_job(const PaJobDetail *detail)
-{
-	PaJob	   *job = pa_queue_add_job(NULL, detail);
-
-	job->maybe_sent = detail->place.event_id <= sent_before;
-	return job;
-}
-
-/* true if nothing of this job is under way */
-static bool
-can_end_now(const PaJob *job)
-{
-	const PaCluster *cluster = job->cluster;
-
-	if (cluster == NULL)
-		return false;			/* its outcome waits to be written */
-	switch (cluster->state)
-	{
-		case PA_CLUSTER_LOADING:
-		case PA_CLUSTER_READY:
-			return true;
-		case PA_CLUSTER_WAITING:
-			return !job->in_call || !cluster->confirming;
-		default:
-			return !job->in_call;
-	}
-}
-
-/*
- * After a job was taken out of its cluster by an outcome without a call:
- * what is left may have another order, or there is nothing left.
- */
-static void
-settle_cluster(PaCluster *cluster)
-{
-	if (cluster == NULL || cluster->state == PA_CLUSTER_CALLING ||
-		cluster->state == PA_CLUSTER_WRITING)
-		return;
-	if (cluster->state == PA_CLUSTER_WAITING && cluster->confirming &&
-		!dlist_is_empty(&cluster->jobs))
-		return;
-	if (cluster->state != PA_CLUSTER_LOADING)
-		pa_queue_load(cluster);
-}
-
-/*
- * Sweeps
- */
-
-static void
-sweep_expired(TimestampTz now)
-{
-	List	   *expired = pa_job_store_expired(now, SWEEP_LIMIT);
-	ListCell   *cell;
-
-	foreach(cell, expired)
-	{
-		PaJobDetail *detail = lfirst(cell);
-		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
-		PaCluster  *cluster = job ? job->cluster : NULL;
-
-		if (job && !can_end_now(job))
-			continue;
-		expire(job ? job : take_job(detail));
-		settle_cluster(cluster);
-	}
-	next_expiry = list_length(expired) == SWEEP_LIMIT ?
-		TimestampTzPlusMilliseconds(now, 100) :
-		pa_job_store_next_expiry(now);
-}
-
-/* true if jobs of this lane may have waited too long for their agent */
-static bool
-may_give_up(const PaLane *lane)
-{
-	return lane->server->state != PA_AGENT_READY &&
-		lane->server->state != PA_AGENT_STOPPED &&
-		(!lane->exhausted || lane->next_due != DT_NOEND) &&
-		pa_give_up_after > 0 && pa_enabled;
-}
-
-static void
-sweep_given_up(TimestampTz now)
-{
-	List	   *servers = pa_queue_servers();
-	ListCell   *server_cell;
-	TimestampTz due_before;
-
-	next_give_up = TimestampTzPlusMilliseconds(now, GIVE_UP_INTERVAL_MS);
-	if (pa_give_up_after == 0 || !pa_enabled)
-		return;
-	due_before = TimestampTzPlusMilliseconds(now,
-											 -pa_give_up_after * INT64CONST(1000));
-
-	foreach(server_cell, servers)
-	{
-		PaServer   *server = lfirst(server_cell);
-		List	   *late;
-		ListCell   *cell;
-
-		if (server->state == PA_AGENT_READY || server->state == PA_AGENT_STOPPED)
-			continue;
-		late = pa_job_store_due_before(server->name, due_before, SWEEP_LIMIT);
-		foreach(cell, late)
-		{
-			PaJobDetail *detail = lfirst(cell);
-			PaJob	   *job = pa_queue_find_job(detail->place.event_id);
-			PaCluster  *cluster = job ? job->cluster : NULL;
-
-			if (job && !can_end_now(job))
-				continue;
-			give_up(job ? job : take_job(detail), server);
-			settle_cluster(cluster);
-		}
-		if (list_length(late) == SWEEP_LIMIT)
-			next_give_up = TimestampTzPlusMilliseconds(now, 10);
-	}
-}
-
-void
-pa_claim_sweep(TimestampTz now)
-{
-	if (next_expiry <= now)
-		sweep_expired(now);
-	if (next_give_up <= now)
-		sweep_given_up(now);
-}
-
-/* A request to cancel a job that is in memory. */
-static void
-cancel_job(PaJob *job, const PaCancellation *request,
-		   void (*cancel_call) (PaCluster *cluster))
-{
-	PaCluster  *cluster = job->cluster;
-	dlist_iter	iter;
-
-	if (job->cancelled_by != NULL || cluster == NULL)
-		return;					/* it is seen to already, or too late */
-
-	if (can_end_now(job) ||
-		(cluster->state == PA_CLUSTER_WAITING && cluster->confirming))
-	{
-		cancel(job, request->cancelled_by, request->reason);
-		if (dlist_is_empty(&cluster->jobs) ||
-			!pa_queue_first_job(cluster)->in_call)
-			cluster->confirming = false;
-		settle_cluster(cluster);
-		return;
-	}
-
-	/* in flight, or its outcome is being written: the outcome tells */
-	pa_queue_note_cancellation(job, request->cancelled_by, request->reason);
-	if (cluster->state != PA_CLUSTER_CALLING)
-		return;
-	/* others may want what the call does */
-	dlist_foreach(iter, &cluster->jobs)
-	{
-		PaJob	   *other = dlist_container(PaJob, node, iter.cur);
-
-		if (other->in_call && other->cancelled_by == NULL)
-			return;
-	}
-	cancel_call(cluster);
-}
-
-void
-pa_claim_cancellations(void (*cancel_call) (PaCluster *cluster))
-{
-	List	   *requests = pa_job_store_cancellations(CANCELLATION_LIMIT);
-	ListCell   *cell;
-	int64	   *obsolete = palloc(sizeof(int64) * (list_length(requests) + 1));
-	int			obsolete_count = 0;
-
-	foreach(cell, requests)
-	{
-		PaCancellation *request = lfirst(cell);
-		PaJob	   *job = pa_queue_find_job(request->event_id);
-
-		if (job != NULL)
-			cancel_job(job, request, cancel_call);
-		else if (request->has_job)
-			cancel(take_job(&request->job), request->cancelled_by,
-				   request->reason);
-		else
-			obsolete[obsolete_count++] = request->event_id;
-	}
-	if (obsolete_count > 0)
-		pa_outcome_store_forget_cancellations(obsolete, obsolete_count);
 }
 
 /*
@@ -576,13 +299,11 @@ static void
 add_detail(const PaJobDetail *detail)
 {
 	PaCluster  *cluster = pa_queue_find_cluster(detail->place.cluster_id);
-	PaJob	   *job;
 
 	if (cluster == NULL || cluster->state != PA_CLUSTER_LOADING ||
 		pa_queue_find_job(detail->place.event_id) != NULL)
 		return;
-	job = pa_queue_add_job(cluster, detail);
-	job->maybe_sent = detail->place.event_id <= sent_before;
+	pa_queue_add_job(cluster, detail);
 }
 
 /* The power orders before this one are superseded by it. */
@@ -598,7 +319,7 @@ supersede_earlier(PaCluster *cluster, PaJob *by)
 		if (job == by)
 			return;
 		if (job->action != PA_ACTION_REFRESH)
-			supersede(job, by);
+			pa_ending_supersede(job, by);
 	}
 }
 
@@ -620,13 +341,13 @@ resolve_cluster(PaCluster *cluster, TimestampTz now)
 
 		if (job->expires_at <= now)
 		{
-			expire(job);
+			pa_ending_expire(job);
 			continue;
 		}
 		/* asked for while the outcome of an attempt was being written */
 		if (job->cancelled_by != NULL)
 		{
-			cancel(job, job->cancelled_by, job->cancel_reason);
+			pa_ending_cancel(job, job->cancelled_by, job->cancel_reason);
 			continue;
 		}
 		if (job->action != PA_ACTION_POWER_ON &&
@@ -700,14 +421,12 @@ pa_claim_has_work(TimestampTz now)
 {
 	dlist_iter	iter;
 
-	if (pa_queue_loading_count() > 0 || next_expiry <= now)
+	if (pa_queue_loading_count() > 0)
 		return true;
 	dlist_foreach(iter, pa_queue_lanes())
 	{
 		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
 
-		if (next_give_up <= now && may_give_up(lane))
-			return true;
 		if ((!lane->exhausted || lane->next_due <= now) &&
 			lane_has_room(lane))
 			return true;
@@ -718,7 +437,7 @@ pa_claim_has_work(TimestampTz now)
 TimestampTz
 pa_claim_next_time(void)
 {
-	TimestampTz next = next_expiry;
+	TimestampTz next = DT_NOEND;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, pa_queue_lanes())
@@ -727,8 +446,6 @@ pa_claim_next_time(void)
 
 		if (lane_has_room(lane))
 			next = Min(next, lane->exhausted ? lane->next_due : DT_NOBEGIN);
-		else if (may_give_up(lane))
-			next = Min(next, next_give_up);
 	}
 	return next;
 }

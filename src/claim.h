@@ -5,8 +5,7 @@
  *		what of it is to be sent.
  *
  * Called in the worker only.  All but pa_claim_init and the questions run
- * inside a transaction of the caller that only reads; what they decide
- * without a call (superseded, expired, cancelled, given up) becomes units.
+ * inside a transaction of the caller that only reads.
  *
  * Nothing is written to claim a job: it is taken by being in memory.  So
  * there is no lease to run out and nothing to clear after a crash.
@@ -41,19 +40,10 @@ extern void pa_claim_look(TimestampTz now);
 /* Takes due jobs of servers that have room, and reads what is to be loaded. */
 extern void pa_claim_jobs(TimestampTz now);
 
-/* Jobs that are too late: expired, or their agent is away for too long. */
-extern void pa_claim_sweep(TimestampTz now);
-
-/*
- * Requests to cancel.  cancel_call is called for each call in flight that is
- * to be cancelled.
- */
-extern void pa_claim_cancellations(void (*cancel_call) (PaCluster *cluster));
-
 /* true if pa_claim_jobs would read something */
 extern bool pa_claim_has_work(TimestampTz now);
 
-/* the next time at which there is something to claim or to sweep */
+/* the next time at which there is something to claim */
 extern TimestampTz pa_claim_next_time(void);
 
 #endif							/* PA_CLAIM_H */

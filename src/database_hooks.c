@@ -26,6 +26,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "compat.h"
@@ -49,6 +50,7 @@ static ProcessUtility_hook_type previous_ProcessUtility_hook = NULL;
 static bool extension_created = false;
 static bool extension_dropped = false;
 static bool databases_changed = false;
+static bool servers_changed = false;
 static bool database_held = false;
 
 /*
@@ -61,6 +63,7 @@ forget_transaction(void)
 	extension_created = false;
 	extension_dropped = false;
 	databases_changed = false;
+	servers_changed = false;
 
 	if (database_held)
 	{
@@ -91,6 +94,9 @@ transaction_callback(XactEvent event, void *argument)
 				pa_slot_request_probe(MyDatabaseId, false);
 			if (databases_changed)
 				pa_slot_request_rescan();
+			/* it takes in the catalogues whenever it looks at requests */
+			if (servers_changed)
+				pa_shared_notify_cancellation(MyDatabaseId);
 			forget_transaction();
 			break;
 
@@ -142,7 +148,15 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		previous_object_access_hook(access, class_id, object_id, sub_id,
 									argument);
 
-	if (class_id != ExtensionRelationId || !pa_shared_available())
+	if (!pa_shared_available())
+		return;
+	if (class_id == ForeignServerRelationId)
+	{
+		register_callbacks();
+		servers_changed = true;
+		return;
+	}
+	if (class_id != ExtensionRelationId)
 		return;
 
 	/* the row of a new one is not visible yet: any may be ours */

@@ -155,7 +155,22 @@ pa_dispatch_servers(TimestampTz now)
 }
 
 void
-pa_dispatch_tell_courier(TimestampTz now)
+pa_dispatch_courier_lost(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *cell;
+
+	foreach(cell, servers)
+	{
+		PaServer   *server = lfirst(cell);
+
+		if (server->state == PA_AGENT_READY)
+			pa_queue_set_server_state(server, PA_AGENT_CONNECTING, NULL, now);
+	}
+}
+
+void
+pa_dispatch_tell_courier(void)
 {
 	List	   *servers = pa_queue_servers();
 	ListCell   *cell;
@@ -167,8 +182,6 @@ pa_dispatch_tell_courier(TimestampTz now)
 		if (!server->defined)
 			continue;
 		server->generation = ++last_generation;
-		if (server->state != PA_AGENT_STOPPED)
-			pa_queue_set_server_state(server, PA_AGENT_CONNECTING, NULL, now);
 		send_configure(server);
 	}
 }
@@ -434,8 +447,14 @@ void
 pa_dispatch_recover(void)
 {
 	for (; taken_done < taken_count; taken_done++)
-		if (taken[taken_done]->state == PA_CLUSTER_WRITING)
+	{
+		if (taken[taken_done]->state != PA_CLUSTER_WRITING)
+			continue;
+		if (taken[taken_done]->confirming)
+			pa_queue_make_ready(taken[taken_done]);
+		else
 			pa_queue_load(taken[taken_done]);
+	}
 }
 
 void

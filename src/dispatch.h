@@ -23,8 +23,11 @@ extern void pa_dispatch_set_source(uint64 system_identifier, Oid database,
 /* Reads the foreign servers; tells the courier of what is new or changed. */
 extern void pa_dispatch_servers(TimestampTz now);
 
+/* The courier is gone: nothing can be sent until there is a new one. */
+extern void pa_dispatch_courier_lost(TimestampTz now);
+
 /* A new courier: it knows nothing, and nothing is in flight with it. */
-extern void pa_dispatch_tell_courier(TimestampTz now);
+extern void pa_dispatch_tell_courier(void);
 
 /* What the courier says about a connection. */
 extern void pa_dispatch_connectivity(const Courier__Connectivity *word,

@@ -125,18 +125,6 @@ collect_lane(const PaRow *row)
 	return lane;
 }
 
-static void *
-collect_lane_start(const PaRow *row)
-{
-	PaLaneStart *start = palloc(sizeof(PaLaneStart));
-
-	start->key.server_name = pa_row_text(row, 1);
-	start->key.account_name = pa_row_text(row, 2);
-	start->key.priority = pa_row_int16(row, 3);
-	start->due_at = pa_row_timestamp(row, 4, DT_NOBEGIN);
-	return start;
-}
-
 int64
 pa_job_store_highest(void)
 {
@@ -177,23 +165,6 @@ pa_job_store_lanes(void)
 	};
 
 	return pa_plan_list(&plan, NULL, NULL, collect_lane);
-}
-
-List *
-pa_job_store_lane_starts(PaEventRange range)
-{
-	static PaPlan plan = {
-		"SELECT j.server_name, j.account_name, j.priority, "
-		"pg_catalog.min(j.due_at) FROM power_action.job j "
-		"WHERE j.event_id OPERATOR(pg_catalog.>=) $3 "
-		"AND j.event_id OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
-		"GROUP BY j.server_name, j.account_name, j.priority",
-		4, {INT8OID, OIDOID, INT8OID, INT8OID}
-	};
-	Datum		values[] = {origin_system, origin_database,
-		Int64GetDatum(range.low), Int64GetDatum(range.high)};
-
-	return pa_plan_list(&plan, values, NULL, collect_lane_start);
 }
 
 List *

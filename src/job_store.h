@@ -32,13 +32,6 @@ typedef struct PaLaneKey
 	int16		priority;
 } PaLaneKey;
 
-/* a lane, and the earliest of some jobs in it */
-typedef struct PaLaneStart
-{
-	PaLaneKey	key;
-	TimestampTz due_at;
-} PaLaneStart;
-
 /* where a job is, without what is to be done */
 typedef struct PaJobPlace
 {
@@ -91,9 +84,6 @@ extern int64 pa_job_store_highest(void);
 
 /* All lanes, by skipping through the index. */
 extern List *pa_job_store_lanes(void);	/* of PaLaneKey pointers */
-
-/* The lanes of the jobs in a range of ids, each with its earliest job. */
-extern List *pa_job_store_lane_starts(PaEventRange range);	/* PaLaneStart */
 
 /* The jobs in a range of ids, at most "limit". */
 extern List *pa_job_store_places(PaEventRange range, int limit);

@@ -25,6 +25,8 @@ static int	loading_count;
 static dlist_head in_flight;	/* calls, oldest first */
 static int	in_flight_count;
 static pairingheap *waiting;
+static int64 start_event_id;
+static TimestampTz start_time;
 
 typedef struct CallEntry
 {
@@ -80,6 +82,13 @@ pa_queue_init(void)
 	dlist_init(&in_flight);
 	loading_count = 0;
 	in_flight_count = 0;
+}
+
+void
+pa_queue_set_start(int64 highest_event_id, TimestampTz now)
+{
+	start_event_id = highest_event_id;
+	start_time = now;
 }
 
 /*
@@ -138,8 +147,8 @@ pa_queue_servers(void)
 	return list;
 }
 
-static void
-read_lanes_again(const PaServer *server)
+void
+pa_queue_read_lanes_again(const PaServer *server)
 {
 	dlist_iter	iter;
 
@@ -163,7 +172,7 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 	{
 		/* what its lanes hold has to be looked at again: to be given up */
 		if (server->state == PA_AGENT_READY)
-			read_lanes_again(server);
+			pa_queue_read_lanes_again(server);
 		server->state = state;
 		server->since = now;
 		server->changed = true;
@@ -332,8 +341,8 @@ pa_queue_cluster_due(const char *cluster_id)
 
 	cluster->reload = true;
 	/* an order that was taken has to come to its end first */
-	if (cluster->state == PA_CLUSTER_READY ||
-		(cluster->state == PA_CLUSTER_WAITING && !cluster->confirming))
+	if ((cluster->state == PA_CLUSTER_READY ||
+		 cluster->state == PA_CLUSTER_WAITING) && !cluster->confirming)
 		pa_queue_load(cluster);
 }
 
@@ -499,8 +508,8 @@ pa_queue_forget_unsent(void)
 	hash_seq_init(&scan, clusters);
 	while ((cluster = hash_seq_search(&scan)) != NULL)
 	{
-		if (cluster->state == PA_CLUSTER_LOADING ||
-			cluster->state == PA_CLUSTER_READY)
+		if ((cluster->state == PA_CLUSTER_LOADING ||
+			 cluster->state == PA_CLUSTER_READY) && !cluster->confirming)
 		{
 			while (!dlist_is_empty(&cluster->jobs))
 				pa_queue_drop_job(pa_queue_first_job(cluster));
@@ -509,7 +518,7 @@ pa_queue_forget_unsent(void)
 		else
 			cluster->reload = true;
 	}
-	read_lanes_again(NULL);
+	pa_queue_read_lanes_again(NULL);
 }
 
 /*
@@ -547,6 +556,8 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	job->started_at = detail->started_at;
 	job->attempts = detail->attempts;
 	job->agent_result = detail->agent_result;
+	job->maybe_sent = job->event_id <= start_event_id &&
+		job->due_at <= start_time;
 	job->triggered_by = pstrdup(detail->triggered_by);
 	job->description = pstrdup(detail->description);
 	MemoryContextSwitchTo(old);

@@ -128,6 +128,12 @@ typedef struct PaJob
 
 extern void pa_queue_init(void);
 
+/*
+ * What was due when this worker started, of the events up to an id, may have
+ * been sent by a worker before it.
+ */
+extern void pa_queue_set_start(int64 highest_event_id, TimestampTz now);
+
 /* servers */
 extern PaServer *pa_queue_server(const char *name); /* made if it is new */
 extern PaServer *pa_queue_find_server(const char *name);
@@ -139,6 +145,7 @@ extern void pa_queue_set_server_state(PaServer *server, PaAgentState state,
 /* lanes */
 extern PaLane *pa_queue_lane(const PaLaneKey *key); /* made if it is new */
 extern void pa_queue_read_lane_from(PaLane *lane, TimestampTz due_at);
+extern void pa_queue_read_lanes_again(const PaServer *server);	/* NULL: all */
 extern dlist_head *pa_queue_lanes(void);	/* of PaLane.node */
 extern void pa_queue_drop_lane(PaLane *lane);	/* without ready clusters */
 

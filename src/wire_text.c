@@ -7,11 +7,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
+#include "utils/memutils.h"
 
 #include "wire_text.h"
+
+static FmgrInfo to_utf8;
+static FmgrInfo from_utf8;
 
 static bool
 is_ascii(const char *text)
@@ -33,13 +36,17 @@ without_high_bytes(const char *text)
 	return result;
 }
 
+/*
+ * length: of text, in bytes.  converter: NULL if there is none between the
+ * two encodings.  The conversion functions are C and look nothing up, so they
+ * work outside of transactions, too.
+ */
 static char *
-convert(const char *text, int from, int to)
+convert(const char *text, int from, int to, FmgrInfo *converter)
 {
 	int			length = (int) strlen(text);
-	int			size = length * MAX_CONVERSION_GROWTH + 1;
 	char	   *result;
-	Oid			procedure;
+	int			size = length * MAX_CONVERSION_GROWTH + 1;
 
 	if (is_ascii(text))
 		return (char *) text;
@@ -50,18 +57,15 @@ convert(const char *text, int from, int to)
 		return pg_verify_mbstr(judge, text, length, true) ?
 			(char *) text : without_high_bytes(text);
 	}
+	if (!OidIsValid(converter->fn_oid))
+		return without_high_bytes(text);
 
-	/* the conversion is looked up in a catalogue */
-	if (!IsTransactionState())
-		return without_high_bytes(text);
-	procedure = FindDefaultConversionProc(from, to);
-	if (!OidIsValid(procedure))
-		return without_high_bytes(text);
 	result = palloc(size);
-	if (pg_do_encoding_conversion_buf(procedure, from, to,
-									  (unsigned char *) text, length,
-									  (unsigned char *) result, size,
-									  true) != length)
+	if (DatumGetInt32(FunctionCall6(converter, Int32GetDatum(from),
+									Int32GetDatum(to), CStringGetDatum(text),
+									CStringGetDatum(result),
+									Int32GetDatum(length),
+									BoolGetDatum(true))) != length)
 	{
 		pfree(result);
 		return without_high_bytes(text);
@@ -69,14 +73,33 @@ convert(const char *text, int from, int to)
 	return result;
 }
 
+static void
+find_converter(int from, int to, FmgrInfo *converter)
+{
+	Oid			function;
+
+	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII)
+		return;
+	function = FindDefaultConversionProc(from, to);
+	if (OidIsValid(function))
+		fmgr_info_cxt(function, converter, TopMemoryContext);
+}
+
+void
+pa_wire_text_init(void)
+{
+	find_converter(GetDatabaseEncoding(), PG_UTF8, &to_utf8);
+	find_converter(PG_UTF8, GetDatabaseEncoding(), &from_utf8);
+}
+
 char *
 pa_wire_text_encode(const char *text)
 {
-	return convert(text, GetDatabaseEncoding(), PG_UTF8);
+	return convert(text, GetDatabaseEncoding(), PG_UTF8, &to_utf8);
 }
 
 char *
 pa_wire_text_decode(const char *text)
 {
-	return convert(text, PG_UTF8, GetDatabaseEncoding());
+	return convert(text, PG_UTF8, GetDatabaseEncoding(), &from_utf8);
 }

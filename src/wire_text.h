@@ -3,7 +3,7 @@
  * src/wire_text.h
  *		Text between the database's encoding and the wire's, which is UTF-8.
  *
- * Neither function raises for what the text contains: a name that cannot be
+ * Neither conversion raises for what the text contains: a name that cannot be
  * converted must not keep the worker from everything else.  Results are
  * palloc'd or the argument itself.
  *
@@ -11,6 +11,9 @@
  */
 #ifndef PA_WIRE_TEXT_H
 #define PA_WIRE_TEXT_H
+
+/* Finds the conversions; once, in a transaction. */
+extern void pa_wire_text_init(void);
 
 /* From the database to valid UTF-8; what cannot be converted becomes '?'. */
 extern char *pa_wire_text_encode(const char *text);

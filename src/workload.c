@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
@@ -24,6 +25,7 @@
 #include "claim.h"
 #include "courier_link.h"
 #include "dispatch.h"
+#include "ending.h"
 #include "outcome.h"
 #include "settings.h"
 #include "wire_text.h"
@@ -31,7 +33,8 @@
 #include "workload.h"
 
 /* All in milliseconds. */
-#define LOOK_INTERVAL		1000	/* between looks for what was not notified */
+#define LOOK_INTERVAL		1000	/* between looks for prepared transactions */
+#define LOOK_INTERVAL_UNPREPARED 10000	/* where there can be none */
 #define LOOK_SHARE			20	/* a look may take 1/20 of the time */
 #define RUNNING_AFTER		50	/* calls that last longer are marked */
 #define COURIER_GRACE		5000	/* after a deadline, before it is given up */
@@ -53,9 +56,17 @@ static TimestampTz courier_started;
 static int	courier_failures;
 static int64 courier_starts;
 
+static int64 errors;			/* cycles that ended with an ERROR */
 static TimestampTz next_publish;
 static TimestampTz next_prune;
 static int64 prune_bound;
+
+/* ms between two looks for what was not notified */
+static int
+look_interval(void)
+{
+	return max_prepared_xacts > 0 ? LOOK_INTERVAL : LOOK_INTERVAL_UNPREPARED;
+}
 
 static TimestampTz
 after(TimestampTz from, int64 ms)
@@ -91,9 +102,10 @@ pa_workload_begin(void)
 	SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
 
 	pa_worker_begin_transaction();
+	pa_wire_text_init();
 	pa_claim_start();
 	pa_worker_commit_transaction();
-	next_look = after(GetCurrentTimestamp(), LOOK_INTERVAL);
+	next_look = after(GetCurrentTimestamp(), look_interval());
 	cancellations_pending = true;
 }
 
@@ -134,6 +146,7 @@ courier_ended(TimestampTz now)
 	next_courier_start = courier_failures == 1 ? now :
 		after(now, Min(COURIER_BACKOFF << Min(courier_failures, 10),
 					   COURIER_BACKOFF_MAX));
+	pa_dispatch_courier_lost(now);
 	pa_outcome_of_lost_courier(now);
 }
 
@@ -168,7 +181,7 @@ start_courier(TimestampTz now)
 	pa_courier_start();
 	courier_started = now;
 	courier_starts++;
-	pa_dispatch_tell_courier(now);
+	pa_dispatch_tell_courier();
 }
 
 /* Clusters whose time has come: to try again, or to ask again. */
@@ -216,8 +229,8 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 		pa_claim_look(now);
 	pa_claim_arrivals(ranges, range_count, now);
 	if (cancellations_pending || look)
-		pa_claim_cancellations(pa_dispatch_cancel);
-	pa_claim_sweep(now);
+		pa_ending_cancellations(pa_dispatch_cancel);
+	pa_ending_sweep(now);
 	pa_claim_jobs(now);
 	pa_dispatch_calls(now);
 	pa_worker_commit_transaction();
@@ -229,7 +242,7 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 	{
 		TimestampTz done = GetCurrentTimestamp();
 
-		next_look = after(done, Max(LOOK_INTERVAL,
+		next_look = after(done, Max(look_interval(),
 									LOOK_SHARE *
 									TimestampDifferenceMilliseconds(now, done)));
 	}
@@ -333,6 +346,7 @@ publish(TimestampTz now)
 	counters.finished = pa_apply_finished_events();
 	counters.in_flight = pa_queue_calls_in_flight();
 	counters.deferred = pa_apply_deferred_units();
+	counters.errors = errors + pa_apply_errors();
 	counters.courier_pid = (int) pa_courier_pid();
 	counters.courier_starts = courier_starts;
 	changed = memcmp(&counters, &shown, sizeof(counters)) != 0;
@@ -407,6 +421,7 @@ pa_workload_cycle(void)
 
 	next = Min(next, pa_apply_next_try());
 	next = Min(next, pa_claim_next_time());
+	next = Min(next, pa_ending_next_time());
 	next = Min(next, next_look);
 	if (pa_courier_pid() == 0)
 		next = Min(next, next_courier_start);
@@ -433,6 +448,7 @@ pa_workload_recover(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(cycle_context);
 
+	errors++;
 	pa_dispatch_recover();
 	pa_worker_begin_transaction();
 	pa_claim_restart();

@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/ending.c
+ *		Jobs that end without a call.  See ending.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "apply.h"
+#include "ending.h"
+#include "settings.h"
+#include "status_code.h"
+
+#define SWEEP_LIMIT			500
+#define CANCELLATION_LIMIT	500
+#define GIVE_UP_INTERVAL_MS	1000
+
+static TimestampTz next_expiry = DT_NOBEGIN;	/* of the jobs in the table */
+static TimestampTz next_give_up = DT_NOBEGIN;
+
+void
+pa_ending_note_expiry(TimestampTz expires_at)
+{
+	next_expiry = Min(next_expiry, expires_at);
+}
+
+/* What is known of an order that may or may not have been sent before. */
+static PaAgentResult
+result_unless_sent(const PaJob *job)
+{
+	if (job->maybe_sent)
+		return PA_RESULT_UNKNOWN;
+	return job->agent_result;
+}
+
+void
+pa_ending_supersede(PaJob *job, const PaJob *by)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_cancel(unit, outcome, by->event_id, NULL, NULL);
+	pa_unit_submit(unit);
+}
+
+void
+pa_ending_cancel(PaJob *job, const char *by, const char *reason)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+
+	outcome->agent_result = result_unless_sent(job);
+	outcome->cancellation_done = true;
+	pa_unit_cancel(unit, outcome, 0, by, reason);
+	pa_unit_submit(unit);
+}
+
+void
+pa_ending_expire(PaJob *job)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_fail(unit, outcome, PA_ERROR_REQUEST,
+				 pa_status_name(PA_STATUS_DEADLINE_EXCEEDED),
+				 psprintf("expired at %s before it could be executed",
+						  timestamptz_to_str(job->expires_at)));
+	pa_unit_submit(unit);
+}
+
+static void
+give_up(PaJob *job, const PaServer *server)
+{
+	PaUnit	   *unit = pa_unit_make(NULL);
+	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+
+	outcome->agent_result = result_unless_sent(job);
+	pa_unit_fail(unit, outcome, PA_ERROR_TRANSPORT,
+				 pa_status_name(PA_STATUS_UNAVAILABLE),
+				 server->defined ?
+				 psprintf("agent \"%s\" could not be reached for %d s: %s",
+						  server->name, pa_give_up_after,
+						  server->last_error ? server->last_error :
+						  "no connection") :
+				 psprintf("foreign server \"%s\" does not exist",
+						  server->name));
+	pa_unit_submit(unit);
+}
+
+/* true if nothing of this job is under way */
+static bool
+can_end_now(const PaJob *job)
+{
+	const PaCluster *cluster = job->cluster;
+
+	if (cluster == NULL)
+		return false;			/* its outcome waits to be written */
+	switch (cluster->state)
+	{
+		case PA_CLUSTER_LOADING:
+		case PA_CLUSTER_READY:
+			return true;
+		case PA_CLUSTER_WAITING:
+			return !job->in_call || !cluster->confirming;
+		default:
+			return !job->in_call;
+	}
+}
+
+/*
+ * After a job was taken out of its cluster by an outcome without a call:
+ * what is left may have another order, or there is nothing left.
+ */
+static void
+settle_cluster(PaCluster *cluster)
+{
+	if (cluster == NULL || cluster->state == PA_CLUSTER_CALLING ||
+		cluster->state == PA_CLUSTER_WRITING)
+		return;
+	if (cluster->state == PA_CLUSTER_WAITING && cluster->confirming &&
+		!dlist_is_empty(&cluster->jobs))
+		return;
+	if (cluster->state != PA_CLUSTER_LOADING)
+		pa_queue_load(cluster);
+}
+
+/*
+ * Sweeps
+ */
+
+static void
+sweep_expired(TimestampTz now)
+{
+	List	   *expired = pa_job_store_expired(now, SWEEP_LIMIT);
+	ListCell   *cell;
+
+	foreach(cell, expired)
+	{
+		PaJobDetail *detail = lfirst(cell);
+		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
+		PaCluster  *cluster = job ? job->cluster : NULL;
+
+		if (job && !can_end_now(job))
+			continue;
+		pa_ending_expire(job ? job : pa_queue_add_job(NULL, detail));
+		settle_cluster(cluster);
+	}
+	next_expiry = list_length(expired) == SWEEP_LIMIT ?
+		TimestampTzPlusMilliseconds(now, 100) :
+		pa_job_store_next_expiry(now);
+}
+
+/* true if jobs of this lane may have waited too long for their agent */
+static bool
+may_give_up(const PaLane *lane)
+{
+	return lane->server->state != PA_AGENT_READY &&
+		lane->server->state != PA_AGENT_STOPPED &&
+		(!lane->exhausted || lane->next_due != DT_NOEND) &&
+		pa_give_up_after > 0 && pa_enabled;
+}
+
+static void
+sweep_given_up(TimestampTz now)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *server_cell;
+	TimestampTz due_before;
+
+	next_give_up = TimestampTzPlusMilliseconds(now, GIVE_UP_INTERVAL_MS);
+	if (pa_give_up_after == 0 || !pa_enabled)
+		return;
+	due_before = TimestampTzPlusMilliseconds(now,
+											 -pa_give_up_after * INT64CONST(1000));
+
+	foreach(server_cell, servers)
+	{
+		PaServer   *server = lfirst(server_cell);
+		List	   *late;
+		ListCell   *cell;
+
+		if (server->state == PA_AGENT_READY || server->state == PA_AGENT_STOPPED)
+			continue;
+		late = pa_job_store_due_before(server->name, due_before, SWEEP_LIMIT);
+		foreach(cell, late)
+		{
+			PaJobDetail *detail = lfirst(cell);
+			PaJob	   *job = pa_queue_find_job(detail->place.event_id);
+			PaCluster  *cluster = job ? job->cluster : NULL;
+
+			if (job && !can_end_now(job))
+				continue;
+			give_up(job ? job : pa_queue_add_job(NULL, detail), server);
+			settle_cluster(cluster);
+		}
+		if (list_length(late) == SWEEP_LIMIT)
+			next_give_up = TimestampTzPlusMilliseconds(now, 10);
+	}
+}
+
+void
+pa_ending_sweep(TimestampTz now)
+{
+	if (next_expiry <= now)
+		sweep_expired(now);
+	if (next_give_up <= now)
+		sweep_given_up(now);
+}
+
+/* A request to cancel a job that is in memory. */
+static void
+cancel_job(PaJob *job, const PaCancellation *request,
+		   void (*cancel_call) (PaCluster *cluster))
+{
+	PaCluster  *cluster = job->cluster;
+	dlist_iter	iter;
+
+	if (job->cancelled_by != NULL || cluster == NULL)
+		return;					/* it is seen to already, or too late */
+
+	if (can_end_now(job) ||
+		(cluster->state == PA_CLUSTER_WAITING && cluster->confirming))
+	{
+		pa_ending_cancel(job, request->cancelled_by, request->reason);
+		if (dlist_is_empty(&cluster->jobs) ||
+			!pa_queue_first_job(cluster)->in_call)
+			cluster->confirming = false;
+		settle_cluster(cluster);
+		return;
+	}
+
+	/* in flight, or its outcome is being written: the outcome tells */
+	pa_queue_note_cancellation(job, request->cancelled_by, request->reason);
+	if (cluster->state != PA_CLUSTER_CALLING)
+		return;
+	/* others may want what the call does */
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		PaJob	   *other = dlist_container(PaJob, node, iter.cur);
+
+		if (other->in_call && other->cancelled_by == NULL)
+			return;
+	}
+	cancel_call(cluster);
+}
+
+void
+pa_ending_cancellations(void (*cancel_call) (PaCluster *cluster))
+{
+	List	   *requests = pa_job_store_cancellations(CANCELLATION_LIMIT);
+	ListCell   *cell;
+	int64	   *obsolete = palloc(sizeof(int64) * (list_length(requests) + 1));
+	int			obsolete_count = 0;
+
+	foreach(cell, requests)
+	{
+		PaCancellation *request = lfirst(cell);
+		PaJob	   *job = pa_queue_find_job(request->event_id);
+
+		if (job != NULL)
+			cancel_job(job, request, cancel_call);
+		else if (request->has_job)
+			pa_ending_cancel(pa_queue_add_job(NULL, &request->job), request->cancelled_by,
+				   request->reason);
+		else
+			obsolete[obsolete_count++] = request->event_id;
+	}
+	if (obsolete_count > 0)
+		pa_outcome_store_forget_cancellations(obsolete, obsolete_count);
+}
+
+/* true if a lane has jobs that may have waited too long */
+static bool
+any_may_give_up(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, pa_queue_lanes())
+		if (may_give_up(dlist_container(PaLane, node, iter.cur)))
+			return true;
+	return false;
+}
+
+bool
+pa_ending_has_work(TimestampTz now)
+{
+	return next_expiry <= now || (next_give_up <= now && any_may_give_up());
+}
+
+TimestampTz
+pa_ending_next_time(void)
+{
+	return any_may_give_up() ? Min(next_expiry, next_give_up) : next_expiry;
+}

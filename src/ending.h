@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/ending.h
+ *		Jobs that end without a call: superseded, expired, given up because
+ *		their agent is away for too long, or cancelled.
+ *
+ * Called in the worker only, inside a transaction that reads.  What is
+ * decided becomes units (apply.h).  If a predecessor, or an attempt before,
+ * may have sent the order, the event says that its result is unknown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_ENDING_H
+#define PA_ENDING_H
+
+#include "queue.h"
+
+/* A job that nothing is under way for; it leaves its cluster. */
+extern void pa_ending_supersede(PaJob *job, const PaJob *by);
+extern void pa_ending_expire(PaJob *job);
+extern void pa_ending_cancel(PaJob *job, const char *by, const char *reason);
+
+/* A job that expires then is in the table. */
+extern void pa_ending_note_expiry(TimestampTz expires_at);
+
+/* Jobs that are too late: expired, or their agent is away for too long. */
+extern void pa_ending_sweep(TimestampTz now);
+extern bool pa_ending_has_work(TimestampTz now);
+extern TimestampTz pa_ending_next_time(void);
+
+/*
+ * Requests to cancel.  cancel_call is called for each call in flight that is
+ * to be cancelled.
+ */
+extern void pa_ending_cancellations(void (*cancel_call) (PaCluster *cluster));
+
+#endif							/* PA_ENDING_H */
