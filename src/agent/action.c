@@ -45,6 +45,7 @@ pa_lane_open(PaService *service, const char *cluster_id)
 	else
 		lane = pa_memory_allocate(sizeof(*lane));
 	lane->open = 1;
+	lane->begun = 0;
 	lane->running = NULL;
 	lane->first_waiting = NULL;
 	lane->last_waiting = NULL;
@@ -98,26 +99,43 @@ leave_queue(PaLane *lane, PaAction *action)
 	lane->waiting--;
 }
 
+void
+pa_action_abandon(PaAction *action)
+{
+	PaService  *service = action->service;
+
+	pa_timer_clear(service->timers, &action->timer);
+	if (action->entry != NULL)
+		pa_ledger_forget(service->ledger, action->entry);
+	pa_behaviour_release(action->rules);
+	if (action->next != NULL)
+		action->next->previous = action->previous;
+	if (action->previous != NULL)
+		action->previous->next = action->next;
+	else
+		service->actions = action->next;
+	/* the action is part of it */
+	pa_call_release(action->creator);
+}
+
 /* the action must have no callers any more */
 static void
 end(PaAction *action)
 {
 	PaService  *service = action->service;
 	PaLane	   *lane = action->lane;
-	PaCall	   *creator = action->creator;
 	bool		had_turn = lane != NULL && lane->running == action;
+	bool		others;
 
-	pa_timer_clear(service->timers, &action->timer);
-	if (action->entry != NULL)
-		pa_ledger_forget(service->ledger, action->entry);
-	action->entry = NULL;
-	pa_behaviour_release(action->rules);
-	service->open_actions--;
-	pa_call_release(creator);
-	if (had_turn)
+	if (lane != NULL && action->begun)
+		lane->begun--;
+	pa_action_abandon(action);
+	if (lane == NULL)
+		return;
+	others = lane->open > 1;
+	pa_lane_close(service, lane);
+	if (had_turn && others)
 		pass_turn(lane);
-	if (lane != NULL)
-		pa_lane_close(service, lane);
 }
 
 static PaCall *
@@ -289,6 +307,8 @@ give_order(PaAction *action)
 	if (call == NULL || creator->action == action)
 		call = creator;
 	action->begun = true;
+	if (action->lane != NULL)
+		action->lane->begun++;
 	list_instances(action);
 	count = action->instance_count;
 	if (action->lane != NULL && action->follower_count > 0)
@@ -408,7 +428,10 @@ pa_action_start(PaService *service, PaCall *call, PaLedgerEntry *entry,
 	action->entry = entry;
 	action->lane = lane;
 	action->takes_turns = takes_turns;
-	service->open_actions++;
+	action->next = service->actions;
+	if (action->next != NULL)
+		action->next->previous = action;
+	service->actions = action;
 	if (entry != NULL)
 		pa_ledger_set_owner(entry, action);
 	pa_action_join(action, call);

@@ -40,7 +40,8 @@ typedef struct PaLane
 {
 	PaTableNode node;
 	struct PaLane *next_free;
-	int			open;			/* orders that are not done with yet */
+	int			open;			/* orders that are not done with yet, */
+	int			begun;			/* of which the provider has that many */
 	PaAction   *running;
 	PaAction   *first_waiting;
 	PaAction   *last_waiting;
@@ -68,6 +69,8 @@ struct PaAction
 	PaProviderInstance *instances;	/* those that follow first */
 	size_t		instance_count;
 	size_t		follower_count;
+	PaAction   *previous;		/* of all of the service's */
+	PaAction   *next;
 	PaAction   *next_waiting;	/* in the lane */
 	PaAction   *next_done;
 };
@@ -90,6 +93,9 @@ extern void pa_action_join(PaAction *action, struct PaCall *call);
 
 /* a caller has gone; drops the action if it was the last and nothing began */
 extern void pa_action_leave(PaAction *action, struct PaCall *call);
+
+/* frees an action that will never be done: the provider has been closed */
+extern void pa_action_abandon(PaAction *action);
 
 /* goes on after the provider is done with the action's request */
 extern void pa_action_continue(PaAction *action);

@@ -43,7 +43,8 @@ struct PaCall
 	/* the server's */
 	struct PaServer *server;
 	PaCall	   *next_free;
-	int			references;
+	int			references;		/* to this structure */
+	int			core_references;	/* to the call in core, while it has one */
 	PaMethod	method;
 	grpc_call  *call;
 	grpc_call_details details;	/* of a method that is not ours */
@@ -71,7 +72,8 @@ struct PaCall
 	PaCall	   *next_waiting;	/* for the same action */
 	PaLane	   *lane;			/* only of a call that is not an action's */
 	int64_t		received_at;	/* us, of pa_timer_now */
-	int			in_flight;		/* see log.h; so the next two */
+	int			attempt;		/* see log.h; so the next three */
+	int			in_flight;
 	bool		executed;
 	bool		duplicate;
 	PaAction	own_action;
@@ -83,17 +85,22 @@ struct PaCall
 
 /*
  * Answers the call, once.  The reply is sent only with status OK; details
- * and reply are copied.  Does not change who refers to the call.
+ * and reply are copied.
  */
 extern void pa_call_answer(PaCall *call, int status, const char *details,
 						   const uint8_t *reply, size_t length);
 
+/*
+ * The service will neither answer nor look at the call's metadata any more;
+ * the structure stays while it is referred to.
+ */
+extern void pa_call_close(PaCall *call);
+
 /* closes the connection that the call came by; all unix ones are the same */
 extern void pa_call_drop_connection(PaCall *call);
 
-/* the value of a metadata key, not terminated; NULL: absent */
-extern const char *pa_call_metadata(const PaCall *call, const char *key,
-									size_t *length);
+/* the number in the value of a metadata key, -1 if there is none */
+extern int	pa_call_metadata_number(const PaCall *call, const char *key);
 
 extern void pa_call_retain(PaCall *call);
 extern void pa_call_release(PaCall *call);

@@ -7,10 +7,8 @@
  */
 #include "log.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,27 +174,6 @@ add_time(PaLog *log)
 }
 
 static void
-add_attempt(PaLog *log, const PaLogLine *line)
-{
-	bool		number = line->attempt != NULL && line->attempt_length > 0 &&
-		line->attempt_length <= 9;
-
-	for (size_t i = 0; number && i < line->attempt_length; i++)
-		number = isdigit((unsigned char) line->attempt[i]);
-	add_text(log, ",\"attempt\":");
-	if (number)
-	{
-		uint64_t	value = 0;
-
-		for (size_t i = 0; i < line->attempt_length; i++)
-			value = value * 10 + (uint64_t) (line->attempt[i] - '0');
-		add_number(log, value);
-	}
-	else
-		add_text(log, "null");
-}
-
-static void
 add_end(PaLog *log, const PaLogLine *line)
 {
 	add_text(log, line->executed ? ",\"executed\":true" : ",\"executed\":false");
@@ -225,7 +202,11 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 	add_text(log, line->end ? ",\"event\":\"end\"" : ",\"event\":\"start\"");
 	add_field(log, "method", method_names[line->method]);
 	add_field(log, "request_id", line->request_id);
-	add_attempt(log, line);
+	add_text(log, ",\"attempt\":");
+	if (line->attempt >= 0)
+		add_number(log, (uint64_t) line->attempt);
+	else
+		add_text(log, "null");
 	add_field(log, "cluster_id", line->cluster_id);
 	add_field(log, "account", line->account);
 	add_field(log, "source", line->source);

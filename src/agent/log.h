@@ -23,9 +23,11 @@
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named
  *	in_flight_same_cluster
- *				how many other orders for the cluster, not counting
+ *				start: how many other orders for the cluster the provider had
+ *				not done with; anything but 0 is an overlap in the cloud.
+ *				end: how many other orders for the cluster, not counting
  *				repetitions of this request, the agent had not done with when
- *				the call came (end) or the order was given (start)
+ *				the call came; anything but 0 is an overlap of the sender's
  *
  * Only end has:
  *	executed	this call made the agent give an order, by the time it ended.
@@ -63,8 +65,7 @@ typedef struct PaLogLine
 	const char *account;
 	const char *source;
 	const char *requester;
-	const char *attempt;		/* NULL: none; not terminated */
-	size_t		attempt_length;
+	int			attempt;		/* -1: none */
 	const PaOrder *order;		/* NULL: none */
 	size_t		instances;
 	int			in_flight;

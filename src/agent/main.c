@@ -110,10 +110,13 @@ tell_ready(const PaOptions *options, int port)
 		snprintf(line, sizeof(line), "power_agent: listening on %.*s:%d\n",
 				 (int) (strrchr(options->listen, ':') - options->listen),
 				 options->listen, port);
+	/* who has read the line may rely on the file */
+	if (options->ready_file != NULL &&
+		!write_ready_file(options->ready_file, line))
+		return false;
 	fputs(line, stdout);
 	fflush(stdout);
-	return options->ready_file == NULL ||
-		write_ready_file(options->ready_file, line);
+	return true;
 }
 
 /* listens until it has drained; false if it could not start */
@@ -183,6 +186,8 @@ cleanup:
 	/* the provider first: its threads must not wake what is gone */
 	if (provider != NULL)
 		provider->close(provider);
+	if (service != NULL)
+		pa_service_abandon(service);
 	if (server != NULL)
 		pa_server_free(server);
 	if (service != NULL)

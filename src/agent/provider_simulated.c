@@ -257,6 +257,31 @@ resolve_cluster(Simulated *simulated, PaProviderRequest *request, uint64_t hash)
 	return NULL;
 }
 
+/* false: the inventory cannot take in all that the request names */
+static bool
+has_room(const Simulated *simulated, const PaProviderRequest *request,
+		 uint64_t cluster_hash)
+{
+	size_t		room = (size_t) simulated->options.max_instances -
+		simulated->instances.count;
+	const Cluster *cluster;
+	size_t		unknown = 0;
+
+	if (request->instance_count <= room)
+		return true;
+	cluster = find_cluster(simulated, request->cluster_id, cluster_hash);
+	for (size_t i = 0; i < request->instance_count; i++)
+	{
+		const char *id = request->instances[i].instance_id;
+
+		if (cluster == NULL ||
+			find_instance(simulated, cluster, id,
+						  pa_table_hash_text(id, cluster_hash)) == NULL)
+			unknown++;
+	}
+	return unknown <= room;
+}
+
 static bool
 submit(PaProvider *provider, PaProviderRequest *request)
 {
@@ -272,8 +297,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 
 	/* all or nothing: an order is not begun that the inventory cannot hold */
 	if (simulated->options.inventory_file == NULL &&
-		simulated->instances.count + request->instance_count >
-		(size_t) simulated->options.max_instances)
+		!has_room(simulated, request, cluster_hash))
 	{
 		request->status = PA_STATUS_RESOURCE_EXHAUSTED;
 		request->message = "the simulated inventory is full, see --max-instances";

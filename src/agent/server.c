@@ -38,6 +38,7 @@
 #include "call.h"
 #include "connection.h"
 #include "status_name.h"
+#include "units.h"
 
 #define POSTED_CALLS		256 /* for each method of the service */
 #define POSTED_UNKNOWN		4	/* for methods that are not ours */
@@ -130,6 +131,7 @@ post_call(PaServer *server, PaMethod method)
 
 	call->method = method;
 	call->references = 1;
+	call->core_references = 1;
 	call->call = NULL;
 	call->payload = NULL;
 	call->metadata.count = 0;
@@ -162,13 +164,35 @@ pa_call_release(PaCall *call)
 {
 	if (--call->references > 0)
 		return;
-	if (call->payload != NULL)
-		grpc_byte_buffer_destroy(call->payload);
-	grpc_call_unref(call->call);
-	call->server->live_calls--;
 	pa_arena_empty(&call->arena);
 	pa_arena_empty(&call->work_arena);
 	give_back_call(call->server, call);
+}
+
+/*
+ * Core's call goes as soon as nothing is on its way any more, even if an
+ * action still needs the request: or an order that takes hours would keep
+ * the server from shutting down.
+ */
+static void
+release_core(PaCall *call)
+{
+	if (--call->core_references == 0)
+	{
+		if (call->payload != NULL)
+			grpc_byte_buffer_destroy(call->payload);
+		call->payload = NULL;
+		grpc_call_unref(call->call);
+		call->call = NULL;
+		call->server->live_calls--;
+	}
+	pa_call_release(call);
+}
+
+void
+pa_call_close(PaCall *call)
+{
+	release_core(call);
 }
 
 static void
@@ -177,6 +201,7 @@ start_batch(PaCall *call, const grpc_op *ops, size_t count, PaTag *tag)
 	grpc_call_error error;
 
 	pa_call_retain(call);
+	call->core_references++;
 	error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
 	if (error != GRPC_CALL_OK)
 	{
@@ -238,20 +263,25 @@ pa_call_drop_connection(PaCall *call)
 	gpr_free(peer);
 }
 
-const char *
-pa_call_metadata(const PaCall *call, const char *key, size_t *length)
+int
+pa_call_metadata_number(const PaCall *call, const char *key)
 {
 	for (size_t i = 0; i < call->metadata.count; i++)
 	{
 		const grpc_metadata *item = &call->metadata.metadata[i];
+		size_t		length = GRPC_SLICE_LENGTH(item->value);
+		char		digits[12];
+		int64_t		number;
 
-		if (grpc_slice_str_cmp(item->key, key) == 0)
-		{
-			*length = GRPC_SLICE_LENGTH(item->value);
-			return (const char *) GRPC_SLICE_START_PTR(item->value);
-		}
+		if (grpc_slice_str_cmp(item->key, key) != 0)
+			continue;
+		if (length >= sizeof(digits))
+			break;
+		memcpy(digits, GRPC_SLICE_START_PTR(item->value), length);
+		digits[length] = '\0';
+		return pa_units_number(digits, 0, INT32_MAX, &number) ? (int) number : -1;
 	}
-	return NULL;
+	return -1;
 }
 
 static void
@@ -299,14 +329,14 @@ receive(PaServer *server, PaCall *call, bool success)
 	if (call->method == PA_METHOD_UNKNOWN)
 	{
 		pa_call_answer(call, PA_STATUS_UNIMPLEMENTED, "unknown method", NULL, 0);
-		pa_call_release(call);
+		pa_call_close(call);
 		return;
 	}
 	if (call->payload == NULL)
 	{
 		pa_call_answer(call, PA_STATUS_INVALID_ARGUMENT,
 					   "the call came without a request message", NULL, 0);
-		pa_call_release(call);
+		pa_call_close(call);
 		return;
 	}
 
@@ -329,10 +359,10 @@ handle(PaServer *server, PaTag *tag, bool success)
 		case PA_TAG_CLOSED:
 			if (!tag->call->answered)
 				pa_service_cancelled(server->service, tag->call);
-			pa_call_release(tag->call);
+			release_core(tag->call);
 			break;
 		case PA_TAG_SENT:
-			pa_call_release(tag->call);
+			release_core(tag->call);
 			break;
 		case PA_TAG_SHUTDOWN:
 			server->shut_down = true;
@@ -519,6 +549,7 @@ pa_server_create(const PaServerOptions *options, PaService *service,
 						 1000);
 	arguments[list.num_args++] =
 		integer_argument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+	arguments[list.num_args++] = integer_argument(GRPC_ARG_ENABLE_CHANNELZ, 0);
 	if (options->max_concurrent_streams > 0)
 		arguments[list.num_args++] =
 			integer_argument(GRPC_ARG_MAX_CONCURRENT_STREAMS,

@@ -84,7 +84,14 @@ pa_service_set_wake(PaService *service, void (*wake) (void *), void *data)
 bool
 pa_service_busy(const PaService *service)
 {
-	return service->open_actions > 0;
+	return service->actions != NULL;
+}
+
+void
+pa_service_abandon(PaService *service)
+{
+	while (service->actions != NULL)
+		pa_action_abandon(service->actions);
 }
 
 void
@@ -126,7 +133,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 	else
 		line->request_id = line->cluster_id = line->account = line->source =
 			line->requester = "";
-	line->attempt = pa_call_metadata(call, "x-attempt", &line->attempt_length);
+	line->attempt = call->attempt;
 	pa_log_write(service->log, line);
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
@@ -141,7 +148,7 @@ pa_service_log_start(PaService *service, const PaAction *action,
 
 	if (service->log == NULL)
 		return;
-	line.in_flight = action->lane->open - 1;
+	line.in_flight = action->lane->begun - 1;
 	write_log(service, call, &line);
 }
 
@@ -174,7 +181,7 @@ close_call(PaService *service, PaCall *call)
 	pa_behaviour_release(call->rules);
 	call->rules = NULL;
 	call->rule = NULL;
-	pa_call_release(call);
+	pa_call_close(call);
 }
 
 void
@@ -541,6 +548,9 @@ pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
 	call->rule = pa_behaviour_none();
 	call->action = NULL;
 	call->lane = NULL;
+	call->attempt = -1;
+	if (service->log != NULL)
+		call->attempt = pa_call_metadata_number(call, "x-attempt");
 	call->in_flight = 0;
 	call->executed = false;
 	call->duplicate = false;

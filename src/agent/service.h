@@ -4,8 +4,8 @@
  *		The three methods of the agent: from a request over the ledger and the
  *		provider to its answer.
  *
- * Everything but pa_service_create and _free is called by the server, under
- * its lock.
+ * Everything but pa_service_create, _abandon and _free is called by the
+ * server, under its lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,7 +48,7 @@ extern void pa_service_set_wake(PaService *service, void (*wake) (void *),
 
 /*
  * A call has come, with its request.  The service has the reference that the
- * call was born with and releases it when it is done; if the call is not
+ * call was born with and closes the call when it is done; if the call is not
  * answered on return, the server tells when its client gives up.
  */
 extern void pa_service_receive(PaService *service, struct PaCall *call,
@@ -60,6 +60,12 @@ extern void pa_service_take_done(PaService *service);
 
 /* true while an order is waiting or under way */
 extern bool pa_service_busy(const PaService *service);
+
+/*
+ * Forgets the orders that are still under way, after the provider was closed
+ * and before the server is freed.
+ */
+extern void pa_service_abandon(PaService *service);
 
 /* reads the behaviour file again; a bad one is reported and changes nothing */
 extern void pa_service_reload(PaService *service);

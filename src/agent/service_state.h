@@ -25,7 +25,7 @@ struct PaService
 	PaRuleFile *rule_file;		/* NULL: none */
 	PaTable		lanes;
 	PaLane	   *free_lanes;
-	int			open_actions;
+	PaAction   *actions;		/* all that are not done with */
 
 	/* done by the provider and not yet gone on with; its lock is taken last */
 	pthread_mutex_t done_lock;

@@ -126,6 +126,7 @@ pa_table_insert(PaTable *table, PaTableNode *node, uint64_t hash)
 	node->next = *bucket;
 	*bucket = node;
 	table->count++;
+	table->emptied = 0;
 }
 
 void
@@ -142,13 +143,13 @@ pa_table_remove(PaTable *table, PaTableNode *node)
 PaTableNode *
 pa_table_take(PaTable *table)
 {
-	for (size_t i = 0; table->count > 0 && i < table->size; i++)
+	for (; table->count > 0; table->emptied++)
 	{
-		PaTableNode *node = table->buckets[i];
+		PaTableNode *node = table->buckets[table->emptied];
 
 		if (node != NULL)
 		{
-			table->buckets[i] = node->next;
+			table->buckets[table->emptied] = node->next;
 			table->count--;
 			return node;
 		}

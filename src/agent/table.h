@@ -25,6 +25,7 @@ typedef struct PaTable			/* zeroed: empty */
 	PaTableNode **buckets;
 	size_t		size;			/* a power of two, or 0 */
 	size_t		count;
+	size_t		emptied;		/* buckets that pa_table_take has found empty */
 } PaTable;
 
 /* the container of a node, as in PA_CONTAINER(node, PaLane, node) */
