@@ -8,7 +8,8 @@
 # server runs as the user postgres, which Debian's packages create.
 #
 #   private_begin NAME    makes $private and removes it at exit, with every
-#                         process that was started from it
+#                         process that was started from it; at a failure it
+#                         calls private_failed first, if there is one
 #   private_keep          leaves everything as it is at exit
 #   write_stop_script     $private/stop, for what is kept
 #   build_quietly ARG...  make ARG...; shows its output only if it fails
@@ -27,8 +28,10 @@ private=
 stage=
 kept=
 user_of_server=$(id -un)
+run_as=()
 if [ "$(id -u)" = 0 ]; then
 	user_of_server=postgres
+	run_as=(runuser -u "$user_of_server" --)
 fi
 
 fail()
@@ -39,32 +42,23 @@ fail()
 
 as_server()
 {
-	if [ "$(id -u)" = 0 ]; then
-		runuser -u "$user_of_server" -- "$@"
-	else
-		"$@"
-	fi
+	"${run_as[@]}" "$@"
 }
 
 # Processes whose program lies in the private directory, or that were started
 # with POWER_ACTION_PRIVATE set to it.  One "pid command" a line.
 private_processes()
 {
-	local process pid command
+	local process command
 
-	for process in /proc/[0-9]*; do
-		pid=${process#/proc/}
-		case $(readlink "$process/exe" 2>/dev/null) in
-			"$private"/*) ;;
-			*)
-				grep -qzsFx "POWER_ACTION_PRIVATE=$private" \
-					"$process/environ" 2>/dev/null || continue
-				;;
-		esac
+	{
+		find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$private/*"
+		grep -lzsFx "POWER_ACTION_PRIVATE=$private" /proc/[0-9]*/environ
+	} 2>/dev/null | sed 's,/[a-z]*$,,' | sort -u | while read -r process; do
 		# One that has ended and waits to be reaped has no arguments.
 		command=$({ tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null) || continue
 		if [ -n "$command" ]; then
-			printf '%s %s\n' "$pid" "$command"
+			printf '%s %s\n' "${process#/proc/}" "$command"
 		fi
 	done
 }
@@ -117,19 +111,14 @@ private_keep()
 
 write_stop_script()
 {
-	local as_user=
-
-	if [ "$(id -u)" = 0 ]; then
-		as_user="runuser -u $user_of_server --"
-	fi
 	cat >"$private/stop" <<STOP
 #!/bin/sh
 # Ends the server and the agent of this directory, and removes it.
 cd /
 for file in "$private"/*/postmaster.pid; do
-	$as_user "$stage/bin/pg_ctl" stop -s -w -m fast -D "\${file%/*}"
+	${run_as[*]} "$stage/bin/pg_ctl" stop -s -w -m fast -D "\${file%/*}"
 done
-kill \$(cat "$private"/*.agent_pid)
+kill \$(cat "$private"/*.agent_pid) 2>/dev/null
 rm -rf "$private"
 STOP
 	chmod +x "$private/stop"
@@ -141,6 +130,9 @@ private_end()
 
 	trap - EXIT
 	trap '' INT TERM HUP
+	if [ "$status" != 0 ] && declare -F private_failed >/dev/null; then
+		private_failed >&2
+	fi
 	if [ -z "$kept" ]; then
 		private_stop
 		rm -rf "$private"
@@ -207,7 +199,9 @@ build_quietly()
 {
 	local log=$private/log/build.log
 
-	if ! as_builder make --no-print-directory -j"$(nproc)" "$@" >"$log" 2>&1; then
+	# To PGXS, NO_INSTALL means that nothing is installed, not even here.
+	if ! as_builder env -u NO_INSTALL make -s --no-print-directory \
+		-j"$(nproc)" "$@" >"$log" 2>&1; then
 		tail -n 50 "$log" >&2
 		fail "make $* failed"
 	fi
@@ -252,7 +246,7 @@ agent_start()
 	(
 		cd /
 		export POWER_ACTION_PRIVATE="$private"
-		as_server setsid sh -c 'echo $$ >"$0"; exec "$@"' \
+		setsid "${run_as[@]}" sh -c 'echo $$ >"$0"; exec "$@"' \
 			"$private/$name.agent_pid" "$stage/bin/power_agent" \
 			--listen "unix:$private/$name.socket" \
 			--ready-file "$private/$name.ready" "$@" \

@@ -339,7 +339,7 @@ resolve_cluster(PaCluster *cluster, TimestampTz now)
 	{
 		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
 
-		if (job->expires_at <= now)
+		if (pa_ending_has_expired(job, now))
 		{
 			pa_ending_expire(job);
 			continue;

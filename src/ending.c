@@ -59,6 +59,13 @@ pa_ending_cancel(PaJob *job, const char *by, const char *reason)
 	pa_unit_submit(unit);
 }
 
+/* What an agent has taken is not too late: only its end is waited for. */
+bool
+pa_ending_has_expired(const PaJob *job, TimestampTz now)
+{
+	return job->expires_at <= now && job->agent_result != PA_RESULT_ACCEPTED;
+}
+
 void
 pa_ending_expire(PaJob *job)
 {
@@ -103,8 +110,8 @@ can_end_now(const PaJob *job)
 	switch (cluster->state)
 	{
 		case PA_CLUSTER_LOADING:
-		case PA_CLUSTER_READY:
 			return true;
+		case PA_CLUSTER_READY:
 		case PA_CLUSTER_WAITING:
 			return !job->in_call || !cluster->confirming;
 		default:
@@ -122,8 +129,7 @@ settle_cluster(PaCluster *cluster)
 	if (cluster == NULL || cluster->state == PA_CLUSTER_CALLING ||
 		cluster->state == PA_CLUSTER_WRITING)
 		return;
-	if (cluster->state == PA_CLUSTER_WAITING && cluster->confirming &&
-		!dlist_is_empty(&cluster->jobs))
+	if (cluster->confirming && !dlist_is_empty(&cluster->jobs))
 		return;
 	if (cluster->state != PA_CLUSTER_LOADING)
 		pa_queue_load(cluster);
@@ -145,7 +151,8 @@ sweep_expired(TimestampTz now)
 		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
 		PaCluster  *cluster = job ? job->cluster : NULL;
 
-		if (job && !can_end_now(job))
+		if (detail->agent_result == PA_RESULT_ACCEPTED ||
+			(job && !can_end_now(job)))
 			continue;
 		pa_ending_expire(job ? job : pa_queue_add_job(NULL, detail));
 		settle_cluster(cluster);
@@ -224,7 +231,8 @@ cancel_job(PaJob *job, const PaCancellation *request,
 		return;					/* it is seen to already, or too late */
 
 	if (can_end_now(job) ||
-		(cluster->state == PA_CLUSTER_WAITING && cluster->confirming))
+		cluster->state == PA_CLUSTER_READY ||
+		cluster->state == PA_CLUSTER_WAITING)
 	{
 		pa_ending_cancel(job, request->cancelled_by, request->reason);
 		if (dlist_is_empty(&cluster->jobs) ||

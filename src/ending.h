@@ -17,6 +17,7 @@
 
 /* A job that nothing is under way for; it leaves its cluster. */
 extern void pa_ending_supersede(PaJob *job, const PaJob *by);
+extern bool pa_ending_has_expired(const PaJob *job, TimestampTz now);
 extern void pa_ending_expire(PaJob *job);
 extern void pa_ending_cancel(PaJob *job, const char *by, const char *reason);
 

@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "event_store.h"
-#include "request_store.h"
+#include "inventory.h"
 #include "store_plan.h"
 
 static Datum
@@ -125,9 +125,9 @@ pa_event_store_cancel(int64 event_id, const text *cancelled_by,
 	values[2] = PointerGetDatum(reason);
 	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
 
-	pa_request_store_become_owner(&user, &context);
+	pa_inventory_become_owner(&user, &context);
 	pa_plan_run(&plan, values, nulls);
-	pa_request_store_become_caller(user, context);
+	pa_inventory_become_caller(user, context);
 }
 
 int64

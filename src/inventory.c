@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * src/inventory.c
- *		Triggers on the tables.  See inventory.h.
+ *		Who may operate the inventory, and the triggers on the tables.  See
+ *		inventory.h.
  *
  * An inventory that is loaded from elsewhere lags behind: while an action for
  * a cluster is due, its word on the status would overwrite what the agent is
@@ -20,6 +21,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -34,6 +36,109 @@ bool		pa_inventory_inserting_requests = false;
 PG_FUNCTION_INFO_V1(pa_inventory_keep_cluster_status);
 PG_FUNCTION_INFO_V1(pa_inventory_keep_instance_status);
 PG_FUNCTION_INFO_V1(pa_inventory_cancel_restored);
+
+/* ----------------------------------------------------------------------
+ * Who the caller is
+ * ----------------------------------------------------------------------
+ */
+
+/*
+ * The extension's owner.  Asked several times for each request, so remembered
+ * for the transaction.
+ */
+static Oid
+extension_owner(void)
+{
+	static TransactionId known_in = InvalidTransactionId;
+	static Oid	owner;
+	TransactionId transaction = GetTopTransactionIdIfAny();
+
+	if (!TransactionIdIsValid(transaction) || transaction != known_in)
+	{
+		owner = pa_extension_owner();
+		known_in = transaction;
+	}
+	return owner;
+}
+
+void
+pa_inventory_become_owner(Oid *user, int *context)
+{
+	GetUserIdAndSecContext(user, context);
+	SetUserIdAndSecContext(extension_owner(),
+						   *context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+pa_inventory_become_caller(Oid user, int context)
+{
+	SetUserIdAndSecContext(user, context);
+}
+
+bool
+pa_inventory_caller_is_owner(void)
+{
+	return has_privs_of_role(GetUserId(), extension_owner());
+}
+
+void
+pa_inventory_read_operated(PaOperatedAccounts *accounts)
+{
+	static PaPlan plan = {
+		"SELECT m.account_name FROM power_action.my_access m "
+		"WHERE m.privilege OPERATOR(pg_catalog.=) 'operate'",
+		0, {0}, NULL
+	};
+	PaResult	result;
+
+	accounts->all = pa_inventory_caller_is_owner();
+	accounts->count = 0;
+	if (accounts->all)
+		return;
+
+	pa_plan_execute(&plan, NULL, NULL, false, 0, &result);
+	accounts->names = palloc(sizeof(char *) * (result.count + 1));
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		char	   *name = pa_row_text(&result.rows[i], 1);
+
+		if (name == NULL)
+			accounts->all = true;
+		else
+			accounts->names[accounts->count++] = name;
+	}
+	pa_plan_finish(&result);
+}
+
+bool
+pa_inventory_operates(const PaOperatedAccounts *accounts,
+					  const text *account_name)
+{
+	size_t		length;
+
+	if (accounts->all)
+		return true;
+	length = VARSIZE_ANY_EXHDR(account_name);
+	for (int i = 0; i < accounts->count; i++)
+		if (strlen(accounts->names[i]) == length &&
+			memcmp(accounts->names[i], VARDATA_ANY(account_name), length) == 0)
+			return true;
+	return false;
+}
+
+bool
+pa_inventory_may_operate(const text *account_name)
+{
+	PaOperatedAccounts accounts;
+
+	pa_inventory_read_operated(&accounts);
+	return pa_inventory_operates(&accounts, account_name);
+}
+
+/* ----------------------------------------------------------------------
+ * Triggers
+ * ----------------------------------------------------------------------
+ */
 
 static TriggerData *
 before_update_of_row(FunctionCallInfo fcinfo, const char *table)
@@ -94,14 +199,12 @@ action_is_due(Datum cluster_id)
 	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[3] = ObjectIdGetDatum(MyDatabaseId);
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(pa_extension_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
+	pa_inventory_become_owner(&user, &context);
 	/* not read-only: a job of the same transaction counts */
 	pa_plan_execute(&plan, values, NULL, false, 1, &result);
 	due = result.count > 0;
 	pa_plan_finish(&result);
-	SetUserIdAndSecContext(user, context);
+	pa_inventory_become_caller(user, context);
 	return due;
 }
 

@@ -1,10 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * src/inventory.h
- *		Triggers on the tables: they keep cluster.status and instance.status
- *		honest, and cancel events that come from a dump.
+ *		Who may operate the accounts of the inventory; and the triggers on the
+ *		tables, which keep cluster.status and instance.status honest and
+ *		cancel events that come from a dump.
  *
- * Called in any backend that writes these tables, the worker included.
+ * The triggers run in any backend that writes these tables, the worker
+ * included; the rest is called in client backends, inside a transaction with
+ * an active snapshot.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,5 +28,36 @@ extern bool pa_inventory_writing_outcome;
  * becomes cancelled.
  */
 extern bool pa_inventory_inserting_requests;
+
+/*
+ * Is he the extension's owner, a member of it, or a superuser?  Then he may
+ * do everything, with no row in access.
+ */
+extern bool pa_inventory_caller_is_owner(void);
+
+/* The accounts that the caller may operate. */
+typedef struct PaOperatedAccounts
+{
+	bool		all;
+	int			count;
+	char	  **names;
+} PaOperatedAccounts;
+
+/* Reads them as the caller, into the current memory context. */
+extern void pa_inventory_read_operated(PaOperatedAccounts *accounts);
+
+extern bool pa_inventory_operates(const PaOperatedAccounts *accounts,
+								  const text *account_name);
+
+/* Both in one, for one account. */
+extern bool pa_inventory_may_operate(const text *account_name);
+
+/*
+ * Acts as the owner from here on; *user and *context are for become_caller.
+ * If an ERROR is raised in between, the end of the transaction, or of the
+ * subtransaction, makes him the caller again.
+ */
+extern void pa_inventory_become_owner(Oid *user, int *context);
+extern void pa_inventory_become_caller(Oid user, int context);
 
 #endif							/* PA_INVENTORY_H */

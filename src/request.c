@@ -27,6 +27,7 @@
 #include "agent_server.h"
 #include "argument.h"
 #include "event_store.h"
+#include "inventory.h"
 #include "request.h"
 #include "settings.h"
 #include "shared_state.h"
@@ -622,7 +623,7 @@ pa_request_cancel(PG_FUNCTION_ARGS)
 				 errmsg("event " INT64_FORMAT " does not exist", event_id)));
 	if (!event.final)
 	{
-		if (!pa_request_store_may_operate(event.account_name))
+		if (!pa_inventory_may_operate(event.account_name))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to cancel event " INT64_FORMAT,
@@ -644,7 +645,7 @@ pa_request_adopt(PG_FUNCTION_ARGS)
 	int64		count;
 
 	pa_request_check_possible("adopt()");
-	if (!pa_request_store_caller_is_owner())
+	if (!pa_inventory_caller_is_owner())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to adopt jobs"),

@@ -23,7 +23,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "extension_info.h"
 #include "inventory.h"
 #include "request_store.h"
 #include "store_plan.h"
@@ -69,46 +68,6 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 	pa_plan_execute(plan, values, nulls, false, 0, result);
 	if (settings != 0)
 		AtEOXact_GUC(true, settings);
-}
-
-/*
- * The extension's owner.  Asked several times for each request, so remembered
- * for the transaction.
- */
-static Oid
-extension_owner(void)
-{
-	static TransactionId known_in = InvalidTransactionId;
-	static Oid	owner;
-	TransactionId transaction = GetTopTransactionIdIfAny();
-
-	if (!TransactionIdIsValid(transaction) || transaction != known_in)
-	{
-		owner = pa_extension_owner();
-		known_in = transaction;
-	}
-	return owner;
-}
-
-void
-pa_request_store_become_owner(Oid *user, int *context)
-{
-	GetUserIdAndSecContext(user, context);
-	SetUserIdAndSecContext(extension_owner(),
-						   *context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-void
-pa_request_store_become_caller(Oid user, int context)
-{
-	SetUserIdAndSecContext(user, context);
-}
-
-/* The owner and superusers may do everything, with no row in access. */
-bool
-pa_request_store_caller_is_owner(void)
-{
-	return has_privs_of_role(GetUserId(), extension_owner());
 }
 
 static text *
@@ -180,54 +139,6 @@ id_array(PaRequestItem **items, int count)
 	return pa_array(values, NULL, count, TEXTOID);
 }
 
-/* Accounts that the caller may operate. */
-typedef struct OperatedAccounts
-{
-	bool		all;
-	int			count;
-	text	  **names;
-} OperatedAccounts;
-
-static void
-read_operated_accounts(OperatedAccounts *accounts)
-{
-	static PaPlan plan = {
-		"SELECT m.account_name FROM power_action.my_access m "
-		"WHERE m.privilege OPERATOR(pg_catalog.=) 'operate'",
-		0, {0}, NULL
-	};
-	PaResult	result;
-
-	accounts->all = pa_request_store_caller_is_owner();
-	accounts->count = 0;
-	if (accounts->all)
-		return;
-
-	execute(&plan, NULL, NULL, &result);
-	accounts->names = palloc(sizeof(text *) * (result.count + 1));
-	for (uint64 i = 0; i < result.count; i++)
-	{
-		text	   *name = copy_text(&result.rows[i], 1);
-
-		if (name == NULL)
-			accounts->all = true;
-		else
-			accounts->names[accounts->count++] = name;
-	}
-	pa_plan_finish(&result);
-}
-
-static bool
-operates_account(const OperatedAccounts *accounts, const text *account_name)
-{
-	if (accounts->all)
-		return true;
-	for (int i = 0; i < accounts->count; i++)
-		if (text_equal(accounts->names[i], account_name))
-			return true;
-	return false;
-}
-
 /* As the caller: which of the clusters row-level security lets him see. */
 static void
 find_visible(PaRequestItem **sorted, int count)
@@ -249,7 +160,7 @@ find_visible(PaRequestItem **sorted, int count)
 /* As the owner: what a request needs to know of clusters. */
 static void
 read_clusters(PaRequestItem **sorted, int count, bool all_visible,
-			  const OperatedAccounts *accounts)
+			  const PaOperatedAccounts *accounts)
 {
 	static PaPlan plan = {
 		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
@@ -268,7 +179,7 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 	Oid			user;
 	int			context;
 
-	pa_request_store_become_owner(&user, &context);
+	pa_inventory_become_owner(&user, &context);
 	execute(&plan, &argument, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
@@ -283,28 +194,19 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		item->server_name = copy_text(row, 4);
 		item->terminated = pa_row_bool(row, 5);
 		item->instances_live = (int) pa_row_int64(row, 6);
-		item->may_operate = operates_account(accounts, item->account_name);
+		item->may_operate = pa_inventory_operates(accounts, item->account_name);
 	}
 	pa_plan_finish(&result);
-	pa_request_store_become_caller(user, context);
-}
-
-bool
-pa_request_store_may_operate(const text *account_name)
-{
-	OperatedAccounts accounts;
-
-	read_operated_accounts(&accounts);
-	return operates_account(&accounts, account_name);
+	pa_inventory_become_caller(user, context);
 }
 
 void
 pa_request_store_find(PaRequestItem **sorted, int count)
 {
-	bool		all_visible = pa_request_store_caller_is_owner();
-	OperatedAccounts accounts;
+	bool		all_visible = pa_inventory_caller_is_owner();
+	PaOperatedAccounts accounts;
 
-	read_operated_accounts(&accounts);
+	pa_inventory_read_operated(&accounts);
 	if (!all_visible)
 		find_visible(sorted, count);
 	read_clusters(sorted, count, all_visible, &accounts);
@@ -635,6 +537,18 @@ take_repeated(const PaRequest *request, PaRequestItem **items, int count,
 	pa_plan_finish(&result);
 }
 
+/* Moves the items that have no event yet to the front, returns their number. */
+static int
+keep_open(PaRequestItem **items, int count)
+{
+	int			left = 0;
+
+	for (int i = 0; i < count; i++)
+		if (items[i]->event_id == 0)
+			items[left++] = items[i];
+	return left;
+}
+
 void
 pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 						PaRequestItem **sorted, int count)
@@ -645,30 +559,30 @@ pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 	int			context;
 
 	memcpy(open, items, sizeof(PaRequestItem *) * count);
-	pa_request_store_become_owner(&user, &context);
-
-	/*
-	 * A second round is needed only if an event with this key is removed
-	 * between the attempt to insert and the look at what is there.
-	 */
-	while (open_count > 0)
+	pa_inventory_become_owner(&user, &context);
+	for (int round = 0; open_count > 0; round++)
 	{
-		int			left = 0;
+		/*
+		 * A second round is needed only if an event with this key is removed
+		 * between the attempt to insert and the look at what is there.  What
+		 * is neither inserted nor there has been dropped by somebody's
+		 * trigger on event.
+		 */
+		if (round == 10 || (round == 1 && request->request_key == NULL))
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("the event for cluster \"%s\" was not inserted",
+							text_to_cstring(open[0]->cluster_id)),
+					 errhint("Look for a trigger on power_action.event that returns null.")));
 
 		CHECK_FOR_INTERRUPTS();
 		insert_events(request, open, sorted, open_count, count);
-		for (int i = 0; i < open_count; i++)
-			if (open[i]->event_id == 0)
-				open[left++] = open[i];
-		open_count = left;
-
-		if (open_count > 0)
+		open_count = keep_open(open, open_count);
+		if (open_count > 0 && request->request_key)
+		{
 			take_repeated(request, open, open_count, sorted, count);
-		left = 0;
-		for (int i = 0; i < open_count; i++)
-			if (open[i]->event_id == 0)
-				open[left++] = open[i];
-		open_count = left;
+			open_count = keep_open(open, open_count);
+		}
 	}
-	pa_request_store_become_caller(user, context);
+	pa_inventory_become_caller(user, context);
 }

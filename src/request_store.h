@@ -4,8 +4,6 @@
  *		All SQL of requests: looking up clusters, inserting events and jobs.
  *
  * Called in client backends, inside a transaction with an active snapshot.
- * Functions that act "as the owner" switch to the extension's owner and back;
- * if they raise an ERROR, the end of the transaction switches back.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,18 +71,5 @@ extern char *pa_request_store_id_of_name(const text *cluster_name);
 extern void pa_request_store_insert(const PaRequest *request,
 									PaRequestItem **items,
 									PaRequestItem **sorted, int count);
-
-/* Is the caller the extension's owner, a member of it, or a superuser? */
-extern bool pa_request_store_caller_is_owner(void);
-
-/* May the caller power and cancel what belongs to the account? */
-extern bool pa_request_store_may_operate(const text *account_name);
-
-/*
- * Act as the extension's owner, and as the caller again with the values that
- * become_owner has set.
- */
-extern void pa_request_store_become_owner(Oid *user, int *context);
-extern void pa_request_store_become_caller(Oid user, int context);
 
 #endif							/* PA_REQUEST_STORE_H */
