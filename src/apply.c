@@ -502,9 +502,9 @@ pa_apply_next_try(void)
 		if (unit->next_try == DT_NOBEGIN)
 			continue;
 		deferred_units++;
-		if (unit->lock_wait && lock_wait_count < PA_MAX_LOCK_WAITS &&
-			unit->outcome_count > 0)
-			lock_waits[lock_wait_count++] = unit->outcomes[0]->event_id;
+		for (int i = 0; unit->lock_wait && i < unit->outcome_count &&
+			 lock_wait_count < PA_MAX_LOCK_WAITS; i++)
+			lock_waits[lock_wait_count++] = unit->outcomes[i]->event_id;
 	}
 	pa_shared_publish_lock_waits(lock_waits, lock_wait_count);
 	return next;

@@ -564,8 +564,9 @@ pa_outcome_confirm_timeout(PaCluster *cluster, TimestampTz now)
 	PaAction	action = pa_queue_first_job(cluster)->action;
 	int			done = 0;
 
-	if (!TimestampDifferenceExceeds(cluster->moving_since, now,
-									pa_confirm_timeout * 1000))
+	if (now < TimestampTzPlusMilliseconds(cluster->moving_since,
+										  pa_confirm_timeout *
+										  INT64CONST(1000)))
 		return false;
 	pa_verdict_of_states(action, cluster->instance_states,
 						 cluster->instance_count, &done);

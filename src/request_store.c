@@ -157,7 +157,10 @@ find_visible(PaRequestItem **sorted, int count)
 	pa_plan_finish(&result);
 }
 
-/* As the owner: what a request needs to know of clusters. */
+/*
+ * As the owner: what a request needs to know of clusters.  The limits keep
+ * the planner from joining: it may believe that the tables are empty.
+ */
 static void
 read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 			  const PaOperatedAccounts *accounts)
@@ -168,10 +171,14 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
 		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
 		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
-		"FROM power_action.cluster c "
-		"JOIN power_action.account a "
-		"ON a.account_name OPERATOR(pg_catalog.=) c.account_name "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
+		"FROM pg_catalog.unnest($1) AS n(cluster_id) "
+		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
+		"c.account_name, c.status FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c "
+		"CROSS JOIN LATERAL (SELECT a.server_name "
+		"FROM power_action.account a "
+		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
+		"LIMIT 1) a",
 		1, {TEXTARRAYOID}, NULL
 	};
 	Datum		argument = id_array(sorted, count);

@@ -38,6 +38,7 @@
 #define LOOK_SHARE			20	/* a look may take 1/20 of the time */
 #define RUNNING_AFTER		50	/* calls that last longer are marked */
 #define COURIER_GRACE		5000	/* after a deadline, before it is given up */
+#define WATCH_INTERVAL		1000	/* between looks at the deadlines */
 #define COURIER_BACKOFF		100
 #define COURIER_BACKOFF_MAX 10000
 #define COURIER_PROVEN		10000	/* a courier that lived so long is good */
@@ -51,6 +52,7 @@ static uint64 servers_version;	/* of what was read of the foreign servers */
 static TimestampTz next_look;
 static bool cancellations_pending;
 
+static TimestampTz next_watch;
 static TimestampTz next_courier_start;
 static TimestampTz courier_started;
 static int	courier_failures;
@@ -154,15 +156,21 @@ courier_ended(TimestampTz now)
 static void
 watch_courier(TimestampTz now)
 {
-	PaCluster  *oldest;
+	dlist_iter	iter;
+	bool		hangs = false;
 
-	if (pa_courier_pid() == 0 || dlist_is_empty(pa_queue_calls()))
+	if (pa_courier_pid() == 0 || next_watch > now)
 		return;
-	oldest = dlist_container(PaCluster, call_node,
-							 dlist_head_node(pa_queue_calls()));
-	if (!TimestampDifferenceExceeds(oldest->sent_at, now,
-									oldest->server->options.call_timeout +
-									COURIER_GRACE))
+	next_watch = after(now, WATCH_INTERVAL);
+	dlist_foreach(iter, pa_queue_calls())
+	{
+		PaCluster  *cluster = dlist_container(PaCluster, call_node, iter.cur);
+
+		if (after(cluster->sent_at, COURIER_GRACE +
+				  (int64) cluster->server->options.call_timeout) < now)
+			hangs = true;
+	}
+	if (!hangs)
 		return;
 	ereport(LOG,
 			(errmsg("power_action courier does not answer: it is started again"),
@@ -430,7 +438,7 @@ pa_workload_cycle(void)
 	if (pa_queue_loading_count() > 0 || pa_dispatch_has_work())
 		next = DT_NOBEGIN;
 	if (!dlist_is_empty(pa_queue_calls()))
-		next = Min(next, after(now, COURIER_GRACE));
+		next = Min(next, next_watch);
 	if (pa_event_retention >= 0)
 		next = Min(next, next_prune);
 
