@@ -76,16 +76,23 @@ MODULE_big = power_action
 PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
-OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c)) build/proto/courier.pb-c.o
+OBJS = $(patsubst %,src/%.o,\
+	agent_server apply argument backoff claim courier_link \
+	database_hooks dispatch ending event_rule event_store extension_info \
+	inventory job_store launcher outcome outcome_store power_action \
+	queue request request_store settings shared_state stats status_code \
+	store_plan target_store verdict wait wait_event wire_text words \
+	worker worker_slot worker_transaction workload) \
+	build/proto/courier.pb-c.o
 
 # What has no expected output is a pgTAP test, for pg_prove.
 REGRESS = $(foreach test,$(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)),\
 	$(if $(wildcard expected/$(test).out),$(test)))
 REGRESS_OPTS = --inputdir=test --outputdir=.
 
+# A member that an initializer leaves out is zero, and meant to be.
 warnings = -Wall -Wextra -Wmissing-prototypes -Wno-unused-parameter \
-	-Wno-missing-field-initializers \
-	$(if $(WERROR),-Werror)
+	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 
 PG_CPPFLAGS = -Isrc -Ibuild/proto -MMD -MP
 PG_CFLAGS = $(warnings)
@@ -147,11 +154,16 @@ program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null)
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
-courier_objects = $(patsubst %.c,$(variant)/%.o,$(wildcard src/courier/*.c))
-agent_objects = $(patsubst %.c,$(variant)/%.o,$(wildcard src/agent/*.c))
+courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
+	arena call channel delivery frame log loop main output reply text \
+	unary)
+agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
+	action behaviour connection ledger log main memory options \
+	provider_simulated request rule_file server service status_name \
+	table timer units)
 # The pure files of the ground floor serve the programs and the extension.
-pure_objects = $(patsubst %.c,$(variant)/%.o,\
-	$(wildcard $(addprefix src/,backoff.c status_code.c verdict.c words.c)))
+pure_objects = $(patsubst %,$(variant)/src/%.o,\
+	backoff status_code verdict words)
 proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
 
 $(variant)/%.o: %.c | $(proto_headers)
