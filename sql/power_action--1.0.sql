@@ -1288,8 +1288,12 @@ AS $$
 	SELECT 'superseded by an event of another cluster', e.event_id,
 		   e.cluster_id, format('event %s', s.event_id)
 	FROM power_action.event e
-	JOIN power_action.event s ON s.event_id = e.superseded_by
-	WHERE s.cluster_id <> e.cluster_id
+	CROSS JOIN LATERAL (SELECT x.event_id, x.cluster_id
+						FROM power_action.event x
+						WHERE x.event_id = e.superseded_by
+						LIMIT 1) s
+	WHERE e.superseded_by IS NOT NULL
+		  AND s.cluster_id <> e.cluster_id
 	UNION ALL
 	-- The status of a cluster that the agent has told is what its last event
 	-- confirmed.  Any other event after that may have changed it again.
