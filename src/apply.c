@@ -26,6 +26,7 @@
 
 #define UNITS_AT_ONCE		512
 #define STATEMENT_LIMIT_MS	5000	/* of the transaction that writes a batch */
+#define ALONE_LIMIT_MS		300		/* for units that go alone, in one cycle */
 #define DEFER_INITIAL_MS	50
 #define DEFER_MAX_MS		30000
 #define NOTIFY_CHANNEL		"power_action"
@@ -361,7 +362,9 @@ static void
 give_up_writing(PaUnit *unit, const ErrorData *error)
 {
 	unit->change = NULL;
-	unit->wait_until = DT_NOBEGIN;
+	/* an event that does not fail is asked for again, not ordered again */
+	if (unit->outcome_count > 0)
+		unit->wait_until = DT_NOBEGIN;
 	for (int i = 0; i < unit->outcome_count; i++)
 	{
 		PaOutcome  *outcome = unit->outcomes[i];
@@ -475,9 +478,19 @@ pa_apply_pending(void)
 
 	if (batch_count > 0)
 		written += write_or_defer(batch, batch_count, now);
+	/*
+	 * Nothing here may raise: what was taken out of the list would be lost.
+	 * Units that wait for a lock each must not keep everything else waiting.
+	 */
 	for (int i = 0; i < alone_count; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
+		if (i > 0 && TimestampDifferenceExceeds(now, GetCurrentTimestamp(),
+												ALONE_LIMIT_MS))
+		{
+			dlist_push_tail(&pending, &alone[i]->node);
+			pending_count++;
+			continue;
+		}
 		written += write_or_defer(&alone[i], 1, now);
 	}
 	pfree(batch);

@@ -148,6 +148,7 @@ pa_claim_look(TimestampTz now)
 	Snapshot	snapshot = GetActiveSnapshot();
 	FullTransactionId next = ReadNextFullTransactionId();
 	uint32		behind = XidFromFullTransactionId(next) - snapshot->xmin;
+	int64		complete = complete_to;
 	PaEventRange range;
 	List	   *places;
 	ListCell   *cell;
@@ -156,9 +157,9 @@ pa_claim_look(TimestampTz now)
 	if (FullTransactionIdIsValid(look_xmax) &&
 		U64FromFullTransactionId(next) - behind >=
 		U64FromFullTransactionId(look_xmax))
-		complete_to = look_highest;
+		complete = look_highest;
 
-	look_highest = Max(complete_to, pa_job_store_highest());
+	look_highest = Max(complete, pa_job_store_highest());
 	look_xmax = next;
 
 	range.low = complete_to + 1;
@@ -169,6 +170,9 @@ pa_claim_look(TimestampTz now)
 	else
 		foreach(cell, places)
 			note_place(lfirst(cell), now);
+
+	/* only now: what ended since the last look was looked at here */
+	complete_to = complete;
 }
 
 /*
@@ -398,7 +402,9 @@ load_clusters(TimestampTz now)
 		cluster->reload = false;
 	}
 
-	details = pa_job_store_of_clusters(ids, count, now, PA_JOBS_OF_CLUSTER);
+	/* rows whose outcome is still to be written take no room from the others */
+	details = pa_job_store_of_clusters(ids, count, now, PA_JOBS_OF_CLUSTER +
+									   pa_queue_detached_count());
 	foreach(cell, details)
 		add_detail(lfirst(cell));
 	for (int i = 0; i < count; i++)

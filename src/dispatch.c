@@ -190,6 +190,7 @@ void
 pa_dispatch_connectivity(const Courier__Connectivity *word, TimestampTz now)
 {
 	PaServer   *server = pa_queue_find_generation(word->generation);
+	const char *message = pa_wire_text_decode(word->message);
 	PaAgentState state;
 
 	if (server == NULL || !server->defined ||
@@ -214,13 +215,13 @@ pa_dispatch_connectivity(const Courier__Connectivity *word, TimestampTz now)
 	if (state != server->state && state == PA_AGENT_UNREACHABLE)
 		ereport(LOG,
 				(errmsg("power_action agent \"%s\" cannot be reached: %s",
-						server->name, word->message),
+						server->name, message),
 				 errdetail("Its actions wait; the connection is tried again.")));
 	else if (state == PA_AGENT_READY && server->state == PA_AGENT_UNREACHABLE)
 		ereport(LOG,
 				(errmsg("power_action agent \"%s\" is connected",
 						server->name)));
-	pa_queue_set_server_state(server, state, word->message, now);
+	pa_queue_set_server_state(server, state, message, now);
 }
 
 /*
@@ -232,16 +233,18 @@ static void
 choose_group(PaCluster *cluster)
 {
 	PaJob	   *first = pa_queue_first_job(cluster);
+	bool		open = true;
 	dlist_iter	iter;
 
+	/* of every job: those behind may have been in an earlier call */
 	dlist_foreach(iter, &cluster->jobs)
 	{
 		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
 
-		job->in_call = job->action == first->action;
+		job->in_call = open && job->action == first->action;
 		/* a refresh after an order tells something else than one before */
 		if (first->action == PA_ACTION_REFRESH && !job->in_call)
-			break;
+			open = false;
 	}
 }
 
@@ -330,7 +333,7 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 	call.requester = pa_wire_text_encode(first->triggered_by);
 	call.description = pa_wire_text_encode(first->description);
 	call.request_id = request_id;
-	call.attempt = first->attempts + (cluster->asking ? 0 : 1);
+	call.attempt = first->attempts + (cluster->confirming ? 0 : 1);
 	call.order_timeline = order_timeline;
 	call.order_epoch = order_epoch;
 	call.order_counter = ++order_counter;
@@ -415,6 +418,8 @@ pa_dispatch_calls(TimestampTz now)
 
 	if (!pa_enabled)
 		return;
+	/* left from a cycle that failed and whose recovery failed, too */
+	pa_dispatch_recover();
 	taken_count = taken_done = 0;
 	foreach(cell, servers)
 	{

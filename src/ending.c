@@ -257,10 +257,14 @@ cancel_job(PaJob *job, const PaCancellation *request,
 	cancel_call(cluster);
 }
 
-void
-pa_ending_cancellations(void (*cancel_call) (PaCluster *cluster))
+bool
+pa_ending_cancellations(bool fresh, void (*cancel_call) (PaCluster *cluster))
 {
-	List	   *requests = pa_job_store_cancellations(CANCELLATION_LIMIT);
+	/* how far this pass has come, and whether another has to follow */
+	static int64 read_to = 0;
+	static bool again = false;
+	List	   *requests = pa_job_store_cancellations(read_to,
+													  CANCELLATION_LIMIT);
 	ListCell   *cell;
 	int64	   *obsolete = palloc(sizeof(int64) * (list_length(requests) + 1));
 	int			obsolete_count = 0;
@@ -280,6 +284,20 @@ pa_ending_cancellations(void (*cancel_call) (PaCluster *cluster))
 	}
 	if (obsolete_count > 0)
 		pa_outcome_store_forget_cancellations(obsolete, obsolete_count);
+
+	if (fresh && read_to > 0)
+		again = true;
+	if (list_length(requests) == CANCELLATION_LIMIT)
+	{
+		PaCancellation *last = llast(requests);
+
+		read_to = last->cancellation_id;
+		return true;
+	}
+	read_to = 0;
+	fresh = again;
+	again = false;
+	return fresh;
 }
 
 /* true if a lane has jobs that may have waited too long */

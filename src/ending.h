@@ -30,9 +30,11 @@ extern bool pa_ending_has_work(TimestampTz now);
 extern TimestampTz pa_ending_next_time(void);
 
 /*
- * Requests to cancel.  cancel_call is called for each call in flight that is
- * to be cancelled.
+ * Requests to cancel, a page of them.  cancel_call is called for each call in
+ * flight that is to be cancelled.  fresh: there may be new ones.  Returns true
+ * if there may be more.
  */
-extern void pa_ending_cancellations(void (*cancel_call) (PaCluster *cluster));
+extern bool pa_ending_cancellations(bool fresh,
+									void (*cancel_call) (PaCluster *cluster));
 
 #endif							/* PA_ENDING_H */

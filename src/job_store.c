@@ -388,30 +388,33 @@ collect_cancellation(const PaRow *row)
 {
 	PaCancellation *cancellation = palloc0(sizeof(PaCancellation));
 
-	cancellation->event_id = pa_row_int64(row, 1);
-	cancellation->cancelled_by = pa_row_text(row, 2);
-	cancellation->reason = pa_row_text(row, 3);
-	cancellation->has_job = !pa_row_is_null(row, 4);
+	cancellation->cancellation_id = pa_row_int64(row, 1);
+	cancellation->event_id = pa_row_int64(row, 2);
+	cancellation->cancelled_by = pa_row_text(row, 3);
+	cancellation->reason = pa_row_text(row, 4);
+	cancellation->has_job = !pa_row_is_null(row, 5);
 	if (cancellation->has_job)
-		read_detail(row, 4, &cancellation->job);
+		read_detail(row, 5, &cancellation->job);
 	return cancellation;
 }
 
 List *
-pa_job_store_cancellations(int limit)
+pa_job_store_cancellations(int64 after, int limit)
 {
 	/* of any origin: what is held here may be cancelled here */
 	static PaPlan plan = {
-		"SELECT c.event_id, c.cancelled_by, c.reason, " DETAIL_COLUMNS
+		"SELECT c.cancellation_id, c.event_id, c.cancelled_by, c.reason, "
+		DETAIL_COLUMNS
 		"FROM (SELECT c.event_id, c.cancelled_by, c.reason, "
 		"c.cancellation_id FROM power_action.cancellation c "
-		"ORDER BY c.cancellation_id LIMIT $1) c "
+		"WHERE c.cancellation_id OPERATOR(pg_catalog.>) $1 "
+		"ORDER BY c.cancellation_id LIMIT $2) c "
 		"LEFT JOIN LATERAL (SELECT j.* FROM power_action.job j "
 		"WHERE j.event_id OPERATOR(pg_catalog.=) c.event_id LIMIT 1) j "
 		"ON true " EVENT_OF_JOB,
-		1, {INT4OID}
+		2, {INT8OID, INT4OID}
 	};
-	Datum		values[] = {Int32GetDatum(limit)};
+	Datum		values[] = {Int64GetDatum(after), Int32GetDatum(limit)};
 
 	return pa_plan_list(&plan, values, NULL, collect_cancellation);
 }

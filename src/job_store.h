@@ -69,6 +69,7 @@ typedef struct PaLaneRequest
 
 typedef struct PaCancellation
 {
+	int64		cancellation_id;
 	int64		event_id;
 	char	   *cancelled_by;
 	char	   *reason;			/* NULL: none given */
@@ -107,7 +108,7 @@ extern TimestampTz pa_job_store_next_expiry(TimestampTz now);
 extern List *pa_job_store_due_before(const char *server_name,
 									 TimestampTz due_before, int limit);
 
-/* Requests to cancel, oldest first. */
-extern List *pa_job_store_cancellations(int limit);
+/* Requests to cancel with ids above "after", oldest first. */
+extern List *pa_job_store_cancellations(int64 after, int limit);
 
 #endif							/* PA_JOB_STORE_H */

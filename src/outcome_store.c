@@ -483,7 +483,10 @@ pa_outcome_store_next_epoch(uint64 system_identifier, Oid database,
 {
 	static PaPlan plan = {
 		"INSERT INTO power_action.worker_epoch AS w "
-		"(system_identifier, database_oid, epoch) VALUES ($1, $2, 1) "
+		"(system_identifier, database_oid, epoch) VALUES ($1, $2, "
+		/* not 1: agents may know the epochs of an extension that was dropped */
+		"(EXTRACT(epoch FROM pg_catalog.clock_timestamp()) "
+		"OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8) "
 		"ON CONFLICT (only_row) DO UPDATE SET "
 		"system_identifier = EXCLUDED.system_identifier, "
 		"database_oid = EXCLUDED.database_oid, "

@@ -25,6 +25,7 @@ static int	loading_count;
 static dlist_head in_flight;	/* calls, oldest first */
 static int	in_flight_count;
 static pairingheap *waiting;
+static int	detached_count;		/* jobs that are in no cluster */
 static int64 start_event_id;
 static TimestampTz start_time;
 
@@ -82,6 +83,7 @@ pa_queue_init(void)
 	dlist_init(&in_flight);
 	loading_count = 0;
 	in_flight_count = 0;
+	detached_count = 0;
 }
 
 void
@@ -164,6 +166,27 @@ pa_queue_read_lanes_again(const PaServer *server)
 	}
 }
 
+/* The time in which an order is to be confirmed runs on without its agent. */
+static void
+park_confirming(PaServer *server, TimestampTz now)
+{
+	dlist_mutable_iter lane_iter;
+
+	dlist_foreach_modify(lane_iter, &server->active)
+	{
+		PaLane	   *lane = dlist_container(PaLane, active_node, lane_iter.cur);
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify(iter, &lane->ready)
+		{
+			PaCluster  *cluster = dlist_container(PaCluster, node, iter.cur);
+
+			if (cluster->confirming)
+				pa_queue_wait(cluster, now);
+		}
+	}
+}
+
 void
 pa_queue_set_server_state(PaServer *server, PaAgentState state,
 						  const char *error, TimestampTz now)
@@ -172,7 +195,10 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 	{
 		/* what its lanes hold has to be looked at again: to be given up */
 		if (server->state == PA_AGENT_READY)
+		{
 			pa_queue_read_lanes_again(server);
+			park_confirming(server, now);
+		}
 		server->state = state;
 		server->since = now;
 		server->changed = true;
@@ -403,6 +429,7 @@ pa_queue_start_call(PaCluster *cluster, uint64 call_id, TimestampTz now)
 	cluster->state = PA_CLUSTER_CALLING;
 	cluster->call_id = call_id;
 	cluster->sent_at = now;
+	cluster->deadline = TimestampTzPlusMilliseconds(now, cluster->server->options.call_timeout);
 	cluster->cancelling = false;
 	cluster->marked = false;
 	dlist_push_tail(&in_flight, &cluster->call_node);
@@ -563,7 +590,9 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	MemoryContextSwitchTo(old);
 
 	job->cluster = cluster;
-	if (cluster)
+	if (cluster == NULL)
+		detached_count++;
+	else
 	{
 		dlist_node *after = &cluster->jobs.head;
 		dlist_iter	iter;
@@ -602,6 +631,7 @@ pa_queue_detach_job(PaJob *job)
 		dlist_delete(&job->node);
 		job->cluster->job_count--;
 		job->cluster = NULL;
+		detached_count++;
 	}
 }
 
@@ -609,6 +639,7 @@ void
 pa_queue_drop_job(PaJob *job)
 {
 	pa_queue_detach_job(job);
+	detached_count--;
 	pfree(job->server_name);
 	pfree(job->account_name);
 	pfree(job->triggered_by);
@@ -618,6 +649,12 @@ pa_queue_drop_job(PaJob *job)
 	if (job->cancel_reason)
 		pfree(job->cancel_reason);
 	hash_search(jobs, &job->event_id, HASH_REMOVE, NULL);
+}
+
+int
+pa_queue_detached_count(void)
+{
+	return detached_count;
 }
 
 PaJob *

@@ -96,6 +96,7 @@ typedef struct PaCluster
 	bool		cancelling;		/* the courier was told to cancel it */
 	bool		marked;			/* its events are marked as running */
 	TimestampTz sent_at;
+	TimestampTz deadline;		/* of the call, as the courier was told */
 	TimestampTz moving_since;	/* of the first reply that was not final */
 	MemoryContext call_context; /* holds the instances; NULL: none */
 	int			instance_count;
@@ -195,6 +196,7 @@ extern void pa_queue_note_cancellation(PaJob *job, const char *by,
 extern void pa_queue_detach_job(PaJob *job);	/* from its cluster */
 extern void pa_queue_drop_job(PaJob *job);
 extern PaJob *pa_queue_first_job(PaCluster *cluster);
+extern int	pa_queue_detached_count(void);	/* jobs that are in no cluster */
 
 /* for the status of the worker */
 extern int	pa_queue_calls_in_flight(void);

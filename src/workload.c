@@ -50,7 +50,8 @@ static MemoryContext cycle_context;
 
 static uint64 servers_version;	/* of what was read of the foreign servers */
 static TimestampTz next_look;
-static bool cancellations_pending;
+static bool cancellations_pending;	/* to be read */
+static bool cancellations_fresh;	/* notified since they were read last */
 
 static TimestampTz next_watch;
 static TimestampTz next_courier_start;
@@ -166,8 +167,7 @@ watch_courier(TimestampTz now)
 	{
 		PaCluster  *cluster = dlist_container(PaCluster, call_node, iter.cur);
 
-		if (after(cluster->sent_at, COURIER_GRACE +
-				  (int64) cluster->server->options.call_timeout) < now)
+		if (after(cluster->deadline, COURIER_GRACE) < now)
 			hangs = true;
 	}
 	if (!hangs)
@@ -221,11 +221,13 @@ static void
 read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 {
 	bool		look = next_look <= now;
+	bool		more = false;
 	uint64		version;
 
 	if (range_count == 0 && !look && !cancellations_pending &&
 		pa_agent_server_version() == servers_version &&
-		!pa_claim_has_work(now) && !pa_dispatch_has_work())
+		!pa_claim_has_work(now) && !pa_ending_has_work(now) &&
+		!pa_dispatch_has_work())
 		return;
 
 	pa_worker_begin_transaction();
@@ -237,7 +239,8 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 		pa_claim_look(now);
 	pa_claim_arrivals(ranges, range_count, now);
 	if (cancellations_pending || look)
-		pa_ending_cancellations(pa_dispatch_cancel);
+		more = pa_ending_cancellations(cancellations_fresh || look,
+									   pa_dispatch_cancel);
 	pa_ending_sweep(now);
 	pa_claim_jobs(now);
 	pa_dispatch_calls(now);
@@ -245,7 +248,8 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 	pa_courier_flush();
 
 	servers_version = version;
-	cancellations_pending = false;
+	cancellations_pending = more;
+	cancellations_fresh = false;
 	if (look)
 	{
 		TimestampTz done = GetCurrentTimestamp();
@@ -259,6 +263,66 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 /*
  * Writing besides outcomes
  */
+
+/* How an attempt at something that nothing depends on went the last time. */
+typedef struct Aside
+{
+	const char *what;
+	int			sqlstate;		/* of the error that was logged; 0: none */
+} Aside;
+
+/*
+ * Does something in a transaction of its own.  If a trigger or a foreign key
+ * of a user, or a lock, is in its way it is left undone: that is logged, once
+ * for each kind in a row, and does not hold up the worker.
+ */
+static void
+do_aside(Aside *aside, void (*work) (void *argument), void *argument)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		pa_worker_begin_transaction();
+		work(argument);
+		pa_worker_commit_transaction();
+		aside->sqlstate = 0;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(caller);
+		errors++;
+		if (error->sqlerrcode != aside->sqlstate)
+			ereport(LOG,
+					(errmsg("power_action could not %s: %s",
+							aside->what, error->message),
+					 error->context ? errcontext("%s", error->context) : 0));
+		aside->sqlstate = error->sqlerrcode;
+	}
+	PG_END_TRY();
+}
+
+typedef struct Running
+{
+	int64	   *ids;
+	TimestampTz *started;
+	int			count;
+} Running;
+
+static void
+write_running(void *argument)
+{
+	const Running *running = argument;
+
+	pa_outcome_store_mark_running(running->ids, running->started,
+								  running->count);
+}
 
 /*
  * Marks the events of calls that last.  Returns when the next call will have
@@ -310,31 +374,35 @@ mark_running(TimestampTz now)
 
 	if (count > 0)
 	{
-		pa_worker_begin_transaction();
-		/* it only informs: nothing is lost if it is lost */
-		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-								 false);
-		pa_outcome_store_mark_running(ids, started, count);
-		pa_worker_commit_transaction();
+		static Aside aside = {"mark events as running", 0};
+		Running		running = {ids, started, count};
+
+		do_aside(&aside, write_running, &running);
 	}
 	return next;
+}
+
+static void
+prune_batch(void *argument)
+{
+	TimestampTz now = *(TimestampTz *) argument;
+
+	if (pa_outcome_store_prune(after(now, -pa_event_retention *
+									 INT64CONST(1000)),
+							   PRUNE_BATCH, &prune_bound) > 0)
+		next_prune = now;
 }
 
 /* Old events go in small batches, one batch a cycle. */
 static void
 prune(TimestampTz now)
 {
-	int64		removed;
+	static Aside aside = {"remove old events", 0};
 
 	if (pa_event_retention < 0 || next_prune > now)
 		return;
-	pa_worker_begin_transaction();
-	removed = pa_outcome_store_prune(after(now, -pa_event_retention *
-										   INT64CONST(1000)),
-									 PRUNE_BATCH, &prune_bound);
-	pa_worker_commit_transaction();
-	next_prune = removed > 0 ? now : after(now, PRUNE_INTERVAL);
+	next_prune = after(now, PRUNE_INTERVAL);
+	do_aside(&aside, prune_batch, &now);
 }
 
 /*
@@ -407,6 +475,7 @@ pa_workload_cycle(void)
 
 	range_count = pa_shared_take_requests(ranges, &cancellations);
 	cancellations_pending |= cancellations;
+	cancellations_fresh |= cancellations;
 	PG_TRY();
 	{
 		read_and_send(ranges, range_count, now);
@@ -435,7 +504,8 @@ pa_workload_cycle(void)
 		next = Min(next, next_courier_start);
 	if (pa_queue_first_waiting() != NULL)
 		next = Min(next, pa_queue_first_waiting()->wake_at);
-	if (pa_queue_loading_count() > 0 || pa_dispatch_has_work())
+	if (pa_queue_loading_count() > 0 || pa_dispatch_has_work() ||
+		cancellations_pending)
 		next = DT_NOBEGIN;
 	if (!dlist_is_empty(pa_queue_calls()))
 		next = Min(next, next_watch);
