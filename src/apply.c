@@ -38,6 +38,7 @@ static int64 finished_events;
 static int	deferred_units;
 static int64 failed_transactions;
 static bool notify_skipped;		/* of the present streak, one was logged */
+static bool notify_suspended;	/* in the next transaction */
 
 void
 pa_apply_init(void)
@@ -62,8 +63,6 @@ pa_unit_make(PaCluster *cluster)
 	unit->cluster = cluster;
 	unit->wait_until = DT_NOBEGIN;
 	unit->next_try = DT_NOBEGIN;
-	if (cluster)
-		pa_queue_write(cluster);
 	return unit;
 }
 
@@ -131,6 +130,8 @@ pa_unit_cancel(PaUnit *unit, PaOutcome *outcome, int64 superseded_by,
 void
 pa_unit_submit(PaUnit *unit)
 {
+	if (unit->cluster)
+		pa_queue_write(unit->cluster);
 	dlist_push_tail(&pending, &unit->node);
 	pending_count++;
 }
@@ -145,6 +146,8 @@ notify_finished(PaUnit **units, int count)
 {
 	double		usage;
 
+	if (notify_suspended)
+		return;
 	usage = DatumGetFloat8(OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE));
 	if (usage >= NOTIFY_QUEUE_FULL)
 	{
@@ -403,6 +406,16 @@ write_or_defer(PaUnit **units, int count, TimestampTz now)
 		MemoryContextSwitchTo(caller);
 	}
 	PG_END_TRY();
+
+	/* at commit, the queue of NOTIFY may turn out to be full */
+	if (error != NULL && !notify_suspended &&
+		error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+	{
+		notify_suspended = true;
+		error->sqlerrcode = ERRCODE_INSUFFICIENT_RESOURCES;
+	}
+	else
+		notify_suspended = false;
 
 	if (error == NULL)
 	{

@@ -40,8 +40,8 @@ typedef struct PaUnit
 } PaUnit;
 
 /*
- * Makes a unit.  With a cluster: the cluster is in state WRITING until the
- * unit is written.
+ * Makes a unit.  With a cluster: from its submission until it is written the
+ * cluster is in state WRITING.
  */
 extern PaUnit *pa_unit_make(PaCluster *cluster);
 

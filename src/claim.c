@@ -171,6 +171,8 @@ pa_claim_look(TimestampTz now)
 		foreach(cell, places)
 			note_place(lfirst(cell), now);
 
+	pa_queue_drop_idle_lanes();
+
 	/* only now: what ended since the last look was looked at here */
 	complete_to = complete;
 }

@@ -31,7 +31,7 @@ pa_ending_note_expiry(TimestampTz expires_at)
 static PaAgentResult
 result_unless_sent(const PaJob *job)
 {
-	if (job->maybe_sent)
+	if (job->maybe_sent && job->agent_result != PA_RESULT_ACCEPTED)
 		return PA_RESULT_UNKNOWN;
 	return job->agent_result;
 }
@@ -142,7 +142,11 @@ settle_cluster(PaCluster *cluster)
 static void
 sweep_expired(TimestampTz now)
 {
-	List	   *expired = pa_job_store_expired(now, SWEEP_LIMIT);
+	/* a pass may take several calls: those that cannot end now stay */
+	static TimestampTz read_time = DT_NOBEGIN;
+	static int64 read_id = 0;
+	List	   *expired = pa_job_store_expired(read_time, read_id, now,
+											   SWEEP_LIMIT);
 	ListCell   *cell;
 
 	foreach(cell, expired)
@@ -151,15 +155,20 @@ sweep_expired(TimestampTz now)
 		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
 		PaCluster  *cluster = job ? job->cluster : NULL;
 
+		read_time = detail->place.expires_at;
+		read_id = detail->place.event_id;
 		if (detail->agent_result == PA_RESULT_ACCEPTED ||
 			(job && !can_end_now(job)))
 			continue;
 		pa_ending_expire(job ? job : pa_queue_add_job(NULL, detail));
 		settle_cluster(cluster);
 	}
-	next_expiry = list_length(expired) == SWEEP_LIMIT ?
-		TimestampTzPlusMilliseconds(now, 100) :
-		pa_job_store_next_expiry(now);
+	if (list_length(expired) == SWEEP_LIMIT)
+		return;					/* the next cycle reads on */
+
+	read_time = DT_NOBEGIN;
+	read_id = 0;
+	next_expiry = pa_job_store_next_expiry(now);
 }
 
 /* true if jobs of this lane may have waited too long for their agent */
@@ -190,6 +199,7 @@ sweep_given_up(TimestampTz now)
 		PaServer   *server = lfirst(server_cell);
 		List	   *late;
 		ListCell   *cell;
+		int			ended = 0;
 
 		if (server->state == PA_AGENT_READY || server->state == PA_AGENT_STOPPED)
 			continue;
@@ -204,9 +214,10 @@ sweep_given_up(TimestampTz now)
 				continue;
 			give_up(job ? job : pa_queue_add_job(NULL, detail), server);
 			settle_cluster(cluster);
+			ended++;
 		}
-		if (list_length(late) == SWEEP_LIMIT)
-			next_give_up = TimestampTzPlusMilliseconds(now, 10);
+		if (list_length(late) == SWEEP_LIMIT && ended > 0)
+			next_give_up = now;
 	}
 }
 

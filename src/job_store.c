@@ -312,18 +312,23 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 }
 
 List *
-pa_job_store_expired(TimestampTz now, int limit)
+pa_job_store_expired(TimestampTz after_time, int64 after_id, TimestampTz now,
+					 int limit)
 {
 	static PaPlan plan = {
 		"SELECT " DETAIL_COLUMNS
 		"FROM (SELECT j.* FROM power_action.job j "
-		"WHERE j.expires_at OPERATOR(pg_catalog.<=) $3 AND " OWN_ORIGIN
-		"ORDER BY j.expires_at LIMIT $4) j "
-		EVENT_OF_JOB,
-		4, {INT8OID, OIDOID, TIMESTAMPTZOID, INT4OID}
+		"WHERE j.expires_at OPERATOR(pg_catalog.<=) $3 "
+		"AND j.expires_at OPERATOR(pg_catalog.>=) $4 "
+		"AND (j.expires_at, " ID_IN_INDEX ") OPERATOR(pg_catalog.>) ($4, $5) "
+		"AND " OWN_ORIGIN
+		"ORDER BY j.expires_at, " ID_IN_INDEX " LIMIT $6) j "
+		EVENT_OF_JOB "ORDER BY j.expires_at, j.event_id",
+		6, {INT8OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID}
 	};
 	Datum		values[] = {origin_system, origin_database,
-		TimestampTzGetDatum(now), Int32GetDatum(limit)};
+		TimestampTzGetDatum(now), TimestampTzGetDatum(after_time),
+	Int64GetDatum(after_id), Int32GetDatum(limit)};
 
 	return pa_plan_list(&plan, values, NULL, collect_detail);
 }

@@ -100,8 +100,12 @@ extern List *pa_job_store_claim(PaLaneRequest *lanes, int count,
 extern List *pa_job_store_of_clusters(char **cluster_ids, int count,
 									  TimestampTz now, int limit);
 
-/* Jobs that have expired, earliest first; and when the next one will. */
-extern List *pa_job_store_expired(TimestampTz now, int limit);
+/*
+ * Jobs that have expired, earliest first, after a position; and when the next
+ * one will.
+ */
+extern List *pa_job_store_expired(TimestampTz after_time, int64 after_id,
+								  TimestampTz now, int limit);
 extern TimestampTz pa_job_store_next_expiry(TimestampTz now);
 
 /* Jobs of a server that were due before a time, at most "limit". */

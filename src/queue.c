@@ -19,6 +19,7 @@ static HTAB *servers;			/* of PaServer by name */
 static HTAB *clusters;			/* of PaCluster by cluster_id */
 static HTAB *jobs;				/* of PaJob by event_id */
 static HTAB *calls;				/* of CallEntry by call_id */
+static HTAB *lanes_by_key;		/* of LaneEntry */
 static dlist_head lanes;
 static dlist_head loading;
 static int	loading_count;
@@ -28,6 +29,15 @@ static pairingheap *waiting;
 static int	detached_count;		/* jobs that are in no cluster */
 static int64 start_event_id;
 static TimestampTz start_time;
+
+/* the first three are the key, with zeroes behind the strings */
+typedef struct LaneEntry
+{
+	char		server_name[NAMEDATALEN];
+	char		account_name[PA_CLUSTER_ID_SIZE];
+	int64		priority;
+	PaLane	   *lane;
+} LaneEntry;
 
 typedef struct CallEntry
 {
@@ -75,6 +85,8 @@ pa_queue_init(void)
 					 HASH_BLOBS);
 	calls = make_hash("power_action calls", sizeof(uint64),
 					  sizeof(CallEntry), HASH_BLOBS);
+	lanes_by_key = make_hash("power_action lanes", offsetof(LaneEntry, lane),
+							 sizeof(LaneEntry), HASH_BLOBS);
 	old = MemoryContextSwitchTo(queue_context);
 	waiting = pairingheap_allocate(compare_wake, NULL);
 	MemoryContextSwitchTo(old);
@@ -220,19 +232,22 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 PaLane *
 pa_queue_lane(const PaLaneKey *key)
 {
-	dlist_iter	iter;
+	LaneEntry	search;
+	LaneEntry  *entry;
 	PaLane	   *lane;
+	bool		found;
 
-	dlist_foreach(iter, &lanes)
-	{
-		lane = dlist_container(PaLane, node, iter.cur);
-		if (lane->priority == key->priority &&
-			strcmp(lane->account_name, key->account_name) == 0 &&
-			strcmp(lane->server->name, key->server_name) == 0)
-			return lane;
-	}
+	MemSet(&search, 0, sizeof(search));
+	strlcpy(search.server_name, key->server_name, sizeof(search.server_name));
+	strlcpy(search.account_name, key->account_name,
+			sizeof(search.account_name));
+	search.priority = key->priority;
+	entry = hash_search(lanes_by_key, &search, HASH_ENTER, &found);
+	if (found)
+		return entry->lane;
 
 	lane = MemoryContextAllocZero(queue_context, sizeof(PaLane));
+	entry->lane = lane;
 	lane->server = pa_queue_server(key->server_name);
 	lane->account_name = MemoryContextStrdup(queue_context,
 											 key->account_name);
@@ -265,12 +280,32 @@ pa_queue_lanes(void)
 }
 
 void
-pa_queue_drop_lane(PaLane *lane)
+pa_queue_drop_idle_lanes(void)
 {
-	Assert(dlist_is_empty(&lane->ready));
-	dlist_delete(&lane->node);
-	pfree(lane->account_name);
-	pfree(lane);
+	dlist_mutable_iter iter;
+
+	/* a cluster in memory may point to any of them */
+	if (hash_get_num_entries(clusters) > 0)
+		return;
+
+	dlist_foreach_modify(iter, &lanes)
+	{
+		PaLane	   *lane = dlist_container(PaLane, node, iter.cur);
+		LaneEntry	search;
+
+		if (!lane->exhausted || lane->next_due != DT_NOEND)
+			continue;
+		MemSet(&search, 0, sizeof(search));
+		strlcpy(search.server_name, lane->server->name,
+				sizeof(search.server_name));
+		strlcpy(search.account_name, lane->account_name,
+				sizeof(search.account_name));
+		search.priority = lane->priority;
+		hash_search(lanes_by_key, &search, HASH_REMOVE, NULL);
+		dlist_delete(&lane->node);
+		pfree(lane->account_name);
+		pfree(lane);
+	}
 }
 
 /*

@@ -148,7 +148,7 @@ extern PaLane *pa_queue_lane(const PaLaneKey *key); /* made if it is new */
 extern void pa_queue_read_lane_from(PaLane *lane, TimestampTz due_at);
 extern void pa_queue_read_lanes_again(const PaServer *server);	/* NULL: all */
 extern dlist_head *pa_queue_lanes(void);	/* of PaLane.node */
-extern void pa_queue_drop_lane(PaLane *lane);	/* without ready clusters */
+extern void pa_queue_drop_idle_lanes(void);	/* if nothing is in memory */
 
 /* clusters */
 extern PaCluster *pa_queue_find_cluster(const char *cluster_id);
