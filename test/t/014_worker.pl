@@ -221,7 +221,7 @@ is(outcome('work', request('work', 'c-4')),
 	'success', 'it works when the cause is gone');
 
 # One of two databases fails: the other does not notice.
-new_database('other', 'postgres', $agent);
+new_database('other', 'regress_owner', $agent);
 $node->safe_psql('other', 'ALTER TABLE power_action.job RENAME TO hidden');
 $pid = worker_pid($node, 'other');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");

@@ -148,10 +148,10 @@ is( value($site, q{
 	'history tells it, newest first');
 is(value($site, 'SELECT count(*) FROM power_action.activity'),
 	0, 'no activity is left');
-is( value($site, q{
+ok( poll_value($node, 'fleet', q{
 	SELECT database, state, in_flight, deferred, calls, finished, errors,
-		   courier_starts FROM power_action.worker_status}),
-	'fleet|running|0|0|2|2|0|1',
+		   courier_starts FROM power_action.worker_status},
+	'fleet|running|0|0|2|2|0|1'),
 	'worker has counted');
 is( value($site, q{
 	SELECT server_name, target, state, in_flight, waiting, last_error
