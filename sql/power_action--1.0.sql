@@ -234,11 +234,11 @@ COMMENT ON COLUMN power_action.event.description IS
 COMMENT ON COLUMN power_action.event.status IS
 	'pending, running, or finally success, failed or cancelled; running is informative and may be skipped';
 COMMENT ON COLUMN power_action.event.agent_result IS
-	'what is known of the agent''s side: none (nothing was sent), accepted, confirmed, partial, refused or unknown (it may or may not have acted)';
+	'what is known of the agent''s side: none (nothing was sent, or a question was refused), accepted, confirmed, partial, refused or unknown (it may or may not have acted)';
 COMMENT ON COLUMN power_action.event.error_source IS
 	'if failed, where: request, transport, agent or database';
 COMMENT ON COLUMN power_action.event.error_code IS
-	'if failed: name of a gRPC status code, or SQLSTATE if the source is database';
+	'if failed: name of a gRPC status code, AGENT_ERROR for a reply whose error is not 0, PARTIAL for instances that did not follow, or SQLSTATE if the source is database';
 COMMENT ON COLUMN power_action.event.error_message IS
 	'if failed: why, in the words of the source';
 COMMENT ON COLUMN power_action.event.requested_by IS
@@ -252,7 +252,7 @@ COMMENT ON COLUMN power_action.event.requested_at IS
 COMMENT ON COLUMN power_action.event.not_before IS
 	'earliest time to act; null: at once';
 COMMENT ON COLUMN power_action.event.expires_at IS
-	'if no order was sent by then, it fails rather than act too late; null: never';
+	'if no order was sent or accepted by then, it fails rather than act, or act again, too late; null: never';
 COMMENT ON COLUMN power_action.event.started_at IS
 	'when the first call was sent';
 COMMENT ON COLUMN power_action.event.finished_at IS
@@ -302,7 +302,7 @@ COMMENT ON COLUMN power_action.attempt.started_at IS 'when it was sent';
 COMMENT ON COLUMN power_action.attempt.finished_at IS
 	'when its result was known';
 COMMENT ON COLUMN power_action.attempt.status_code IS
-	'name of a gRPC status code';
+	'name of a gRPC status code, AGENT_ERROR or PARTIAL, as event.error_code';
 COMMENT ON COLUMN power_action.attempt.message IS
 	'message of the agent or of the transport';
 
@@ -396,7 +396,7 @@ COMMENT ON COLUMN power_action.worker_epoch.system_identifier IS
 COMMENT ON COLUMN power_action.worker_epoch.database_oid IS
 	'database for which the epoch counts';
 COMMENT ON COLUMN power_action.worker_epoch.epoch IS
-	'number of starts, made durable before the first call';
+	'grows by one with each start of a worker and is durable before its first call; begins with the clock in milliseconds, so that it also outlasts DROP EXTENSION';
 
 --
 -- Who may see and power what

@@ -237,6 +237,32 @@ lock_clusters(PaUnit **units, int count)
 }
 
 /*
+ * Requests to refresh the clusters of which nobody knows what they are now.
+ * They go through the queue like those of users, so they outlive the worker
+ * and wait for an agent that cannot be reached.
+ */
+static PaEventRange
+ask_for_unresolved(PaUnit **units, int count)
+{
+	const char **ids = palloc(sizeof(char *) * Max(count, 1));
+	int64	   *events = palloc(sizeof(int64) * Max(count, 1));
+	PaEventRange range = {0, 0};
+	int			wanted = 0;
+
+	for (int u = 0; u < count; u++)
+	{
+		if (units[u]->unresolved == 0 || units[u]->change == NULL)
+			continue;
+		ids[wanted] = units[u]->change->cluster_id;
+		events[wanted++] = units[u]->unresolved;
+	}
+	if (wanted > 0)
+		pa_outcome_store_request_refreshes(ids, events, wanted, &range.low,
+										   &range.high);
+	return range;
+}
+
+/*
  * One transaction for these units.  Returns how many of them were written:
  * those at the front of the array.
  */
@@ -250,6 +276,7 @@ write_units(PaUnit **units, int count)
 	PaOutcome **outcomes;
 	PaClusterChange **changes;
 	int64	   *cancellations;
+	PaEventRange asked;
 
 	pa_worker_begin_transaction();
 	enable_timeout_after(STATEMENT_TIMEOUT, STATEMENT_LIMIT_MS);
@@ -281,11 +308,14 @@ write_units(PaUnit **units, int count)
 	pa_outcome_store_write_events(outcomes, outcome_count);
 	if (answered > 0)
 		pa_outcome_store_forget_cancellations(cancellations, answered);
+	asked = ask_for_unresolved(units, kept);
 	if (outcome_count > 0)
 		notify_finished(units, kept);
 
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	pa_worker_commit_transaction();
+	if (asked.low != 0)
+		pa_shared_notify_requests(MyDatabaseId, asked.low, asked.high);
 	return kept;
 }
 
@@ -365,6 +395,7 @@ static void
 give_up_writing(PaUnit *unit, const ErrorData *error)
 {
 	unit->change = NULL;
+	unit->unresolved = 0;
 	/* an event that does not fail is asked for again, not ordered again */
 	if (unit->outcome_count > 0)
 		unit->wait_until = DT_NOBEGIN;

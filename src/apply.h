@@ -30,6 +30,8 @@ typedef struct PaUnit
 	int			outcome_count;
 	int			outcome_room;
 	PaClusterChange *change;	/* NULL: none */
+	/* an event that leaves it open what the cluster is: ask; 0: none */
+	int64		unresolved;
 	/* once written: when to ask how far the order has come; DT_NOBEGIN: never */
 	TimestampTz wait_until;
 	/* how often it could not be written, and when to try again */

@@ -135,6 +135,7 @@ pa_dispatch_servers(TimestampTz now)
 		if (!connect && server->state != PA_AGENT_STOPPED)
 			continue;
 		server->generation = ++last_generation;
+		server->lacks_states = false;
 		pa_queue_set_server_state(server, PA_AGENT_CONNECTING, NULL, now);
 		send_configure(server);
 	}

@@ -98,6 +98,26 @@ set_change(PaUnit *unit, PaCluster *cluster, PaPowerState status,
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Nobody knows what the cluster is now.  An agent that can be asked is asked,
+ * unless a job that waits for its turn tells, or is a question itself.
+ */
+static void
+set_unknown(PaUnit *unit, PaCluster *cluster)
+{
+	dlist_iter	iter;
+
+	set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
+	if (!pa_resolve_unknown || cluster->server->lacks_states)
+		return;
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		if (!dlist_container(PaJob, node, iter.cur)->in_call)
+			return;
+	}
+	unit->unresolved = pa_queue_first_job(cluster)->event_id;
+}
+
 static void
 set_reported_change(PaUnit *unit, PaCluster *cluster)
 {
@@ -324,7 +344,7 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 		set_attempt_failed(unit, outcome, cluster, code, message, now);
 	}
 	if (unknown)
-		set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
+		set_unknown(unit, cluster);
 	pa_unit_submit(unit);
 }
 
@@ -374,7 +394,7 @@ retry(PaCluster *cluster, const Answer *answer)
 			unknown = true;
 	}
 	if (unknown)
-		set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
+		set_unknown(unit, cluster);
 	pa_queue_drop_call_data(cluster);
 	pa_unit_submit(unit);
 }
@@ -500,6 +520,8 @@ take_answer(PaCluster *cluster, const Answer *answer)
 											   cluster->asking);
 	const char *code = pa_status_name(answer->code);
 
+	if (cluster->asking && answer->code == PA_STATUS_UNIMPLEMENTED)
+		cluster->server->lacks_states = true;
 	if (verdict == PA_VERDICT_NOT_DELIVERED)
 		send_again(cluster, answer->now);
 	else if (verdict == PA_VERDICT_STALE_ORDER)

@@ -16,7 +16,10 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -398,6 +401,70 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 	run_with_columns(&plan, &columns);
 	write_attempts(outcomes, count);
 	write_jobs(outcomes, count);
+}
+
+void
+pa_outcome_store_request_refreshes(const char **cluster_ids,
+								   const int64 *event_ids, int count,
+								   int64 *low, int64 *high)
+{
+	static PaPlan plan = {
+		"WITH e AS (INSERT INTO power_action.event AS n (action, cluster_id, "
+		"cluster_name, account_name, server_name, triggered_by, description, "
+		"status, requested_by, application_name, requested_at, "
+		"instances_total) "
+		"SELECT 'refresh', c.cluster_id, c.cluster_name, c.account_name, "
+		"a.server_name, 'power_action', 'the result of event ' "
+		"OPERATOR(pg_catalog.||) u.event_id OPERATOR(pg_catalog.||) "
+		"' is unknown', 'pending', current_user, "
+		"pg_catalog.current_setting('application_name'), "
+		"pg_catalog.clock_timestamp(), "
+		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
+		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
+		"FROM unnest($1, $2) AS u(cluster_id, event_id) "
+		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
+		"c.account_name FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) u.cluster_id LIMIT 1) c "
+		"CROSS JOIN LATERAL (SELECT a.server_name "
+		"FROM power_action.account a "
+		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
+		"LIMIT 1) a "
+		"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, "
+		"n.priority, n.requested_at), "
+		"j AS (INSERT INTO power_action.job (event_id, cluster_id, "
+		"server_name, account_name, priority, due_at, origin_system, "
+		"origin_database) "
+		"SELECT e.event_id, e.cluster_id, e.server_name, e.account_name, "
+		"e.priority, e.requested_at, $3, $4 FROM e) "
+		"SELECT pg_catalog.min(e.event_id), pg_catalog.max(e.event_id) FROM e",
+		4, {TEXTARRAYOID, INT8ARRAYOID, INT8OID, OIDOID}
+	};
+	Datum		values[] = {text_array(cluster_ids, count),
+		id_array(event_ids, count),
+		Int64GetDatum((int64) GetSystemIdentifier()),
+	ObjectIdGetDatum(MyDatabaseId)};
+	PaResult	result;
+
+	/* a look at the queue relies on it: a transaction id before an event id */
+	(void) GetTopTransactionId();
+	pa_inventory_inserting_requests = true;
+	PG_TRY();
+	{
+		pa_plan_execute(&plan, values, NULL, false, 0, &result);
+		*low = *high = 0;
+		if (!pa_row_is_null(&result.rows[0], 1))
+		{
+			*low = pa_row_int64(&result.rows[0], 1);
+			*high = pa_row_int64(&result.rows[0], 2);
+		}
+		pa_plan_finish(&result);
+	}
+	PG_FINALLY();
+	{
+		pa_inventory_inserting_requests = false;
+	}
+	PG_END_TRY();
 }
 
 void

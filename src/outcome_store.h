@@ -83,6 +83,16 @@ extern void pa_outcome_store_write_clusters(PaClusterChange **changes,
 extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
 
 /*
+ * Inserts a refresh, event and job, for each cluster; event_ids: the events
+ * whose results are unknown.  Sets the lowest and highest id, 0 if there is
+ * none (clusters that are gone).
+ */
+extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
+											   const int64 *event_ids,
+											   int count, int64 *low,
+											   int64 *high);
+
+/*
  * Marks events as running whose calls last; skips those that somebody has
  * locked.  It informs; nothing depends on it.
  */

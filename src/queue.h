@@ -42,6 +42,7 @@ typedef struct PaServer
 	PaAgentState state;
 	TimestampTz since;			/* of the state */
 	char	   *last_error;		/* NULL: none */
+	bool		lacks_states;	/* it does not have GetClusterPowerState */
 	int			in_flight;		/* calls */
 	int			held;			/* clusters that are READY */
 	int			waiting;		/* clusters that are WAITING */

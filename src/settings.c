@@ -23,6 +23,7 @@ int			pa_max_backoff = 60 * 1000;
 int			pa_give_up_after = 60 * 60;
 int			pa_confirm_interval = 5 * 1000;
 int			pa_confirm_timeout = 10 * 60;
+bool		pa_resolve_unknown = true;
 int			pa_event_retention = -1;
 int			pa_max_agents = 64;
 
@@ -84,6 +85,14 @@ define_reloadable(void)
 							10 * 60, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("power_action.resolve_unknown",
+							 "Asks the agent for the state of a cluster after an action with an unknown result.",
+							 "The question is an event of its own, a refresh, requested by the worker.",
+							 &pa_resolve_unknown,
+							 true,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("power_action.event_retention",
 							"Time for which finished events are kept.",

@@ -18,6 +18,7 @@ extern int	pa_max_backoff;		/* ms */
 extern int	pa_give_up_after;	/* s, from due; 0: never */
 extern int	pa_confirm_interval;	/* ms between two questions */
 extern int	pa_confirm_timeout; /* s, from the reply that was not final */
+extern bool pa_resolve_unknown; /* power_action.resolve_unknown */
 extern int	pa_event_retention; /* s, -1: keep for ever */
 extern int	pa_max_agents;		/* sizes shared memory: needs a restart */
 

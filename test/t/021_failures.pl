@@ -14,7 +14,8 @@ use PowerActionTest;
 
 my $site = new_site(
 	'main',
-	conf => "power_action.max_attempts = 3\n",
+	conf => "power_action.max_attempts = 3\n"
+	  . "power_action.resolve_unknown = off\n",
 	agent => [qw(--initial-state running)],
 	rules => <<'RULES');
 denied     status=PERMISSION_DENIED message="not your cluster"
