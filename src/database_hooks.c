@@ -37,6 +37,7 @@
 #include "shared_state.h"
 #include "storage/ipc.h"
 #include "tcop/utility.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "worker_slot.h"
 
@@ -51,6 +52,7 @@ static bool extension_created = false;
 static bool extension_dropped = false;
 static bool databases_changed = false;
 static bool servers_changed = false;
+static bool servers_committed = false;	/* and not passed on yet */
 static bool database_held = false;
 
 /*
@@ -94,9 +96,7 @@ transaction_callback(XactEvent event, void *argument)
 				pa_slot_request_probe(MyDatabaseId, false);
 			if (databases_changed)
 				pa_slot_request_rescan();
-			/* it takes in the catalogues whenever it looks at requests */
-			if (servers_changed)
-				pa_shared_notify_cancellation(MyDatabaseId);
+			servers_committed = servers_changed;
 			forget_transaction();
 			break;
 
@@ -116,6 +116,23 @@ transaction_callback(XactEvent event, void *argument)
 	}
 }
 
+/*
+ * At XACT_EVENT_COMMIT the invalidations of this transaction have not been
+ * sent yet: a worker that looks then sees nothing new, and does not look again
+ * for a long time.
+ */
+static void
+release_callback(ResourceReleasePhase phase, bool is_commit,
+				 bool is_top_level, void *argument)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+		return;
+	/* it takes in the catalogues whenever it looks at requests */
+	if (servers_committed && is_commit)
+		pa_shared_notify_cancellation(MyDatabaseId);
+	servers_committed = false;
+}
+
 static void
 exit_callback(int code, Datum argument)
 {
@@ -132,6 +149,7 @@ register_callbacks(void)
 		return;
 
 	RegisterXactCallback(transaction_callback, NULL);
+	RegisterResourceReleaseCallback(release_callback, NULL);
 	before_shmem_exit(exit_callback, (Datum) 0);
 	registered = true;
 }

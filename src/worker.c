@@ -67,6 +67,8 @@ static const struct
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"transaction_timeout", "0"},
+	/* errors are expected, and survived */
+	{"exit_on_error", "off"},
 	{"datestyle", "ISO, YMD"},
 	{"intervalstyle", "postgres"},
 	{"bytea_output", "hex"},
