@@ -220,8 +220,9 @@ lock_clusters(PaUnit **units, int count)
 	pa_outcome_store_find_clusters(ids, missed, found);
 	for (int m = 0; m < missed; m++)
 	{
-		changed[m]->lock_wait = found[m];
-		if (!found[m])
+		/* what is nobody's turn must not come after what is known later */
+		changed[m]->lock_wait = found[m] && changed[m]->cluster != NULL;
+		if (!changed[m]->lock_wait)
 			changed[m]->change = NULL;
 	}
 
@@ -263,6 +264,27 @@ ask_for_unresolved(PaUnit **units, int count)
 }
 
 /*
+ * Of several changes of one cluster only the last counts: the later unit knows
+ * more.  There are several only if some of them say that it is unknown.
+ */
+static int
+drop_earlier_changes(PaClusterChange **changes, int count)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		last = true;
+
+		for (int n = i + 1; n < count && last; n++)
+			last = !ItemPointerEquals(&changes[i]->row, &changes[n]->row);
+		if (last)
+			changes[kept++] = changes[i];
+	}
+	return kept;
+}
+
+/*
  * One transaction for these units.  Returns how many of them were written:
  * those at the front of the array.
  */
@@ -272,6 +294,7 @@ write_units(PaUnit **units, int count)
 	int			kept;
 	int			outcome_count = 0;
 	int			change_count = 0;
+	bool		may_repeat = false;
 	int			answered = 0;
 	PaOutcome **outcomes;
 	PaClusterChange **changes;
@@ -292,7 +315,10 @@ write_units(PaUnit **units, int count)
 	for (int u = 0; u < kept; u++)
 	{
 		if (units[u]->change)
+		{
 			changes[change_count++] = units[u]->change;
+			may_repeat |= units[u]->cluster == NULL;
+		}
 		for (int i = 0; i < units[u]->outcome_count; i++)
 		{
 			PaOutcome  *outcome = units[u]->outcomes[i];
@@ -304,6 +330,8 @@ write_units(PaUnit **units, int count)
 		}
 	}
 
+	if (may_repeat)
+		change_count = drop_earlier_changes(changes, change_count);
 	pa_outcome_store_write_clusters(changes, change_count);
 	pa_outcome_store_write_events(outcomes, outcome_count);
 	if (answered > 0)

@@ -36,13 +36,41 @@ result_unless_sent(const PaJob *job)
 	return job->agent_result;
 }
 
+/*
+ * The outcome of a job that ends without a call.  If its order may have been
+ * carried out all the same, nobody knows what the cluster is now; an agent
+ * that can be asked is asked, unless another job of the cluster tells.
+ */
+static PaOutcome *
+end_job(PaUnit *unit, PaJob *job, PaEventStatus status)
+{
+	PaCluster  *cluster = job->cluster;
+	PaOutcome  *outcome = pa_unit_add(unit, job, status);
+	PaServer   *server = pa_queue_find_server(job->server_name);
+
+	outcome->agent_result = result_unless_sent(job);
+	if (outcome->agent_result != PA_RESULT_UNKNOWN ||
+		job->action == PA_ACTION_REFRESH)
+		return outcome;
+
+	unit->change = MemoryContextAllocZero(unit->context,
+										  sizeof(PaClusterChange));
+	unit->change->cluster_id = pa_unit_strdup(unit, job->cluster_id);
+	unit->change->status = PA_POWER_UNKNOWN;
+	unit->change->from_agent = true;
+	if (pa_resolve_unknown && server != NULL && server->defined &&
+		!server->lacks_states &&
+		(cluster == NULL || dlist_is_empty(&cluster->jobs)))
+		unit->unresolved = job->event_id;
+	return outcome;
+}
+
 void
 pa_ending_supersede(PaJob *job, const PaJob *by)
 {
 	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+	PaOutcome  *outcome = end_job(unit, job, PA_EVENT_CANCELLED);
 
-	outcome->agent_result = result_unless_sent(job);
 	pa_unit_cancel(unit, outcome, by->event_id, NULL, NULL);
 	pa_unit_submit(unit);
 }
@@ -51,9 +79,8 @@ void
 pa_ending_cancel(PaJob *job, const char *by, const char *reason)
 {
 	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
+	PaOutcome  *outcome = end_job(unit, job, PA_EVENT_CANCELLED);
 
-	outcome->agent_result = result_unless_sent(job);
 	outcome->cancellation_done = true;
 	pa_unit_cancel(unit, outcome, 0, by, reason);
 	pa_unit_submit(unit);
@@ -70,9 +97,8 @@ void
 pa_ending_expire(PaJob *job)
 {
 	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+	PaOutcome  *outcome = end_job(unit, job, PA_EVENT_FAILED);
 
-	outcome->agent_result = result_unless_sent(job);
 	pa_unit_fail(unit, outcome, PA_ERROR_REQUEST,
 				 pa_status_name(PA_STATUS_DEADLINE_EXCEEDED),
 				 psprintf("expired at %s before it could be executed",
@@ -84,9 +110,8 @@ static void
 give_up(PaJob *job, const PaServer *server)
 {
 	PaUnit	   *unit = pa_unit_make(NULL);
-	PaOutcome  *outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
+	PaOutcome  *outcome = end_job(unit, job, PA_EVENT_FAILED);
 
-	outcome->agent_result = result_unless_sent(job);
 	pa_unit_fail(unit, outcome, PA_ERROR_TRANSPORT,
 				 pa_status_name(PA_STATUS_UNAVAILABLE),
 				 server->defined ?

@@ -15,6 +15,7 @@
 
 #include "apply.h"
 #include "backoff.h"
+#include "ending.h"
 #include "outcome.h"
 #include "settings.h"
 #include "status_code.h"
@@ -411,18 +412,9 @@ send_again(PaCluster *cluster, TimestampTz now)
 	dlist_foreach_modify(iter, &cluster->jobs)
 	{
 		PaJob	   *job = dlist_container(PaJob, node, iter.cur);
-		PaUnit	   *unit;
-		PaOutcome  *outcome;
 
-		if (!job->in_call || job->cancelled_by == NULL)
-			continue;
-		unit = pa_unit_make(NULL);
-		outcome = pa_unit_add(unit, job, PA_EVENT_CANCELLED);
-		if (job->maybe_sent)
-			outcome->agent_result = PA_RESULT_UNKNOWN;
-		pa_unit_cancel(unit, outcome, 0, job->cancelled_by,
-					   job->cancel_reason);
-		pa_unit_submit(unit);
+		if (job->in_call && job->cancelled_by != NULL)
+			pa_ending_cancel(job, job->cancelled_by, job->cancel_reason);
 	}
 	if (!dlist_is_empty(&cluster->jobs) &&
 		pa_queue_first_job(cluster)->in_call)

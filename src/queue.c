@@ -594,9 +594,8 @@ pa_queue_find_job(int64 event_id)
 }
 
 /*
- * Adds a job that is in no cluster's list yet, or only its outcome (cluster
- * is NULL).  Jobs are added in the order of the cluster's actions, but what
- * was committed late may have its place before others.
+ * Adds a job to a cluster, at its place in the order of the cluster's actions;
+ * cluster is NULL: only its outcome is to be written.
  */
 PaJob *
 pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
@@ -609,6 +608,7 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	Assert(!found);
 	MemSet((char *) job + sizeof(int64), 0, sizeof(PaJob) - sizeof(int64));
 	job->action = detail->action;
+	job->cluster_id = pstrdup(detail->place.cluster_id);
 	job->server_name = pstrdup(detail->place.lane.server_name);
 	job->account_name = pstrdup(detail->place.lane.account_name);
 	job->priority = detail->place.lane.priority;
@@ -675,6 +675,7 @@ pa_queue_drop_job(PaJob *job)
 {
 	pa_queue_detach_job(job);
 	detached_count--;
+	pfree(job->cluster_id);
 	pfree(job->server_name);
 	pfree(job->account_name);
 	pfree(job->triggered_by);

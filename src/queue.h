@@ -111,6 +111,7 @@ typedef struct PaJob
 	dlist_node	node;			/* in cluster->jobs, if it is in a cluster */
 	PaCluster  *cluster;		/* NULL: only its outcome is left to write */
 	PaAction	action;
+	char	   *cluster_id;
 	char	   *server_name;
 	char	   *account_name;
 	int16		priority;

@@ -79,6 +79,14 @@ sub courier_pid
 	return value($site, 'SELECT courier_pid FROM power_action.worker_status');
 }
 
+# Alive, and not merely waiting to be reaped by whoever became its parent.
+sub lives
+{
+	my ($pid) = @_;
+
+	return (eval { slurp_file("/proc/$pid/stat") } // '') =~ /\) [^Z]/;
+}
+
 # Ends the worker in the way named and waits for another one.
 sub end_worker
 {
@@ -95,7 +103,7 @@ sub end_worker
 		value($site, "SELECT pg_terminate_backend($worker)");
 	}
 	wait_for_worker($node, 'fleet', $worker);
-	wait_until("the courier $courier has ended", sub { !kill(0, $courier) });
+	wait_until("the courier $courier has ended", sub { !lives($courier) });
 	return;
 }
 
@@ -227,15 +235,19 @@ sub kill_server
 {
 	my ($name, @others) = @_;
 	my $courier = courier_pid();
-	my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	my ($postmaster) =
+	  slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
 	my @processes = descendants($postmaster);
 
 	ok((grep { $_ == $courier } @processes), "$name: the courier is one of ours");
 	$node->kill9;
 	kill 'KILL', @others;
 	wait_until('all processes of the server have ended',
-		sub { !grep { kill 0, $_ } @processes });
+		sub { !grep { lives($_) } @processes });
 	pass("$name: no process stays");
+
+	# to a new postmaster, one that nobody has reaped yet is alive
+	wait_until('the postmaster is reaped', sub { !kill 0, $postmaster });
 	return;
 }
 
