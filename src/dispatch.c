@@ -312,11 +312,17 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 	PaJob	   *first = pa_queue_first_job(cluster);
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Call call = COURIER__CALL__INIT;
-	char		request_id[96];
+	char		request_id[128];
 	char	  **ids;
 
-	snprintf(request_id, sizeof(request_id), "%s/" INT64_FORMAT,
-			 source, first->event_id);
+	/*
+	 * An event id alone may come again: what a standby had not received when
+	 * it was promoted leaves its ids to others, and an extension that is
+	 * dropped and made again begins anew.
+	 */
+	snprintf(request_id, sizeof(request_id),
+			 "%s/" INT64_FORMAT "/" INT64_FORMAT,
+			 source, first->event_id, first->requested_at);
 	ids = palloc(sizeof(char *) * Max(cluster->instance_count, 1));
 	for (int i = 0; i < cluster->instance_count; i++)
 		ids[i] = pa_wire_text_encode(cluster->instance_ids[i]);

@@ -34,7 +34,7 @@ static Datum origin_database;
 
 #define DETAIL_COLUMNS \
 	PLACE_COLUMNS ", j.retry_at, e.action, e.agent_result, e.attempts, " \
-	"e.started_at, e.triggered_by, e.description "
+	"e.started_at, e.triggered_by, e.description, e.requested_at "
 
 /* event_id as all indexes but the primary key have it ... */
 #define ID_IN_INDEX "(j.event_id OPERATOR(pg_catalog.+) 0)"
@@ -46,7 +46,7 @@ static Datum origin_database;
 /* the limit keeps the planner from joining with what may look empty */
 #define EVENT_OF_JOB \
 	"LEFT JOIN LATERAL (SELECT e.action, e.agent_result, e.attempts, " \
-	"e.started_at, e.triggered_by, e.description " \
+	"e.started_at, e.triggered_by, e.description, e.requested_at " \
 	"FROM power_action.event e " \
 	"WHERE e.event_id OPERATOR(pg_catalog.=) j.event_id LIMIT 1) e ON true "
 
@@ -89,6 +89,7 @@ read_detail(const PaRow *row, int first, PaJobDetail *job)
 	job->started_at = pa_row_timestamp(row, first + 4, DT_NOBEGIN);
 	job->triggered_by = pa_row_text(row, first + 5);
 	job->description = pa_row_text(row, first + 6);
+	job->requested_at = pa_row_timestamp(row, first + 7, DT_NOBEGIN);
 	if (job->triggered_by == NULL)
 		job->triggered_by = pstrdup("");
 	if (job->description == NULL)

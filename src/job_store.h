@@ -53,6 +53,7 @@ typedef struct PaJobDetail
 	TimestampTz started_at;		/* DT_NOBEGIN: not yet */
 	char	   *triggered_by;
 	char	   *description;	/* "" for none */
+	TimestampTz requested_at;
 } PaJobDetail;
 
 /* one lane of a claim: where to read on, and how many at most */

@@ -612,6 +612,7 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	job->server_name = pstrdup(detail->place.lane.server_name);
 	job->account_name = pstrdup(detail->place.lane.account_name);
 	job->priority = detail->place.lane.priority;
+	job->requested_at = detail->requested_at;
 	job->due_at = detail->place.due_at;
 	job->expires_at = detail->place.expires_at;
 	job->retry_at = detail->retry_at;

@@ -115,6 +115,7 @@ typedef struct PaJob
 	char	   *server_name;
 	char	   *account_name;
 	int16		priority;
+	TimestampTz requested_at;
 	TimestampTz due_at;
 	TimestampTz expires_at;
 	TimestampTz retry_at;

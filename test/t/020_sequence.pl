@@ -15,7 +15,8 @@ use PowerActionTest;
 
 my $site = new_site(
 	'main',
-	conf => "max_prepared_transactions = 2\npower_action.max_attempts = 2\n",
+	conf => "max_prepared_transactions = 2\npower_action.max_attempts = 2\n"
+	  . "power_action.resolve_unknown = off\n",
 	agent => [qw(--initial-state running)],
 	rules => <<'RULES');
 denied status=PERMISSION_DENIED message="not yours"
@@ -101,7 +102,9 @@ is_deeply(
 		  in_flight_same_cluster status error executed duplicate) },
 	{
 		method => 'PowerOffCluster',
-		request_id => "$identity/$off",
+		request_id => "$identity/$off/"
+		  . event_value($site, $off,
+			'(extract(epoch FROM requested_at) * 1000000)::bigint - 946684800000000'),
 		source => $identity,
 		account => 'prod',
 		requester => 'alice',

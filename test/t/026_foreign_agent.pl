@@ -86,7 +86,9 @@ is_deeply(
 		instances_id_list => [qw(i-1 i-2)],
 		requester => 'alice',
 		description => "\x{dc}berstunden \x{2013} \x{201c}late\x{201d}",
-		'x-request-id' => "$identity/$off",
+		'x-request-id' => "$identity/$off/"
+		  . event_value($site, $off,
+			'(extract(epoch FROM requested_at) * 1000000)::bigint - 946684800000000'),
 		'x-attempt' => '1'
 	},
 	'it understood everything');

@@ -119,7 +119,7 @@ sub is_one_request
 	my @acted = agent_lines($which, $cluster, 'start', 1);
 
 	like(join(' ', sort keys %requests),
-		qr{^\d+/\d+/$id$}, "$name: sent again as the same request");
+		qr{^\d+/\d+/$id/\d+$}, "$name: sent again as the same request");
 	is(scalar(@acted), 1, 'the agent acted once');
 	return;
 }

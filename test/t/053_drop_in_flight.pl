@@ -226,24 +226,22 @@ wait_until('its courier has ended', sub { !lives($courier) });
 is((agent_lines($agent, "hang-$_", 'end', 1))[0]->{status},
 	'CANCELLED', "DROP EXTENSION: call $_ is cancelled") for 2 .. 4;
 
-# Made again: another queue.
+# Made again: another queue, whose ids begin anew; the agent is the same.
 create_extension($node, 'fleet');
-create_agent_server($node, 'fleet', $other_agent);
+create_agent_server($node, 'fleet', $agent);
 add_account($site, 'prod', 'agent');
 add_clusters($site, 'prod', qw(plain fresh));
 is(value($site, 'SELECT count(*) FROM power_action.event'), 0, 'it begins anew');
 for my $action (qw(power_on power_off))
 {
-	my $before = acted($other_agent, 'plain');
+	my $before = acted($agent, 'plain');
 
 	is(finish($site, request($site, $action, 'plain')),
 		'success|confirmed', "$action after CREATE EXTENSION");
-	is(acted($other_agent, 'plain'), $before + 1, 'and the agent did it');
+	is(acted($agent, 'plain'), $before + 1, 'and the agent did it');
 }
 
 # Dropped and made again in one transaction, in mid-flight.
-my $last_agent = start_logging_agent(qw(--initial-state running));
-value($site, "ALTER SERVER agent OPTIONS (SET target '$agent->{target}')");
 add_clusters($site, 'prod', 'hang-5');
 in_flight($site, 'hang-5');
 $worker = worker_pid($node, 'fleet');
@@ -253,7 +251,7 @@ value(
 	BEGIN;
 	DROP EXTENSION power_action CASCADE;
 	CREATE EXTENSION power_action;
-	CREATE SERVER agent FOREIGN DATA WRAPPER power_agent OPTIONS (target '$last_agent->{target}');
+	CREATE SERVER agent FOREIGN DATA WRAPPER power_agent OPTIONS (target '$agent->{target}');
 	COMMIT});
 wait_for_worker($node, 'fleet', $worker);
 wait_until('the first courier has ended', sub { !lives($courier) });

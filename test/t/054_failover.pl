@@ -32,7 +32,7 @@ create_agent_server($primary, 'fleet', $other, name => 'other');
 add_account($old, 'prod', 'agent');
 add_account($old, 'other', 'other');
 add_clusters($old, 'prod', 'both', 'held', 'mine', map { "c-$_" } 1 .. $herd);
-add_clusters($old, 'other', 'elsewhere');
+add_clusters($old, 'other', 'elsewhere', map { "x-$_" } 1 .. 100);
 
 $primary->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -84,6 +84,15 @@ my $lost = request($old, 'power_off', 'mine');
 is($standby->safe_psql('fleet', "SELECT count(*) FROM power_action.event WHERE event_id = $lost"),
 	0, 'a request that was not replicated');
 
+# Others that were not, but were done.
+value($old, q{ALTER SERVER agent OPTIONS (SET target 'unix:/nonexistent/agent')});
+poll_value($primary, 'fleet',
+	q{SELECT state FROM power_action.agent_status WHERE server_name = 'agent'},
+	'unreachable');
+set_conf($old, 'power_action.enabled', undef);
+my @lost = request_many($old, 'power_off', [ map { "x-$_" } 1 .. 100 ]);
+is(finish($old, $_), 'success|confirmed', "$_ was done") for $lost[0], $lost[99];
+
 $standby->promote;
 wait_for_worker($standby, 'fleet');
 value($new, 'ALTER SYSTEM RESET power_action.enabled');
@@ -109,8 +118,7 @@ ok_consistent($new, 'no contradictions on the new primary');
 is(outcome($old, $in_flight), 'running|none',
 	'the old primary still waits for its call');
 my $offset = -s $primary->logfile;
-value($old, 'ALTER SYSTEM RESET power_action.enabled');
-value($old, 'SELECT pg_reload_conf()');
+value($old, "ALTER SERVER agent OPTIONS (SET target '$agent->{target}')");
 poll_value($primary, 'fleet',
 	q{SELECT state FROM power_action.agent_status WHERE server_name = 'agent'},
 	'stopped');
@@ -167,14 +175,19 @@ ok_consistent($old, 'no contradictions on the old primary');
 # ----------------------------------------------------------------------
 
 # Ids of the new primary that the old one has used, too, for other requests.
-my $id;
-do { $id = request($new, 'power_on', 'mine') } while ($id < $lost);
-is(finish($new, $id), 'success|confirmed', 'requests on the new primary go on');
-is( value($new, q{SELECT status FROM power_action.cluster WHERE cluster_id = 'mine'}),
-	'running',
-	'and what they ordered is so');
-is((grep { $_->{cluster_id} eq 'mine' && $_->{event} eq 'start' }
-		all_agent_lines($agent))[-1]{method},
-	'PowerOnCluster', 'at the agent, too');
+my %used = map { $_ => 1 } @lost;
+my @again = request_many($new, 'power_off', [ reverse map { "x-$_" } 1 .. 100 ]);
+ok((grep { $used{$_} } @again) > 50, 'the same ids stand for other requests');
+finish_all($new);
+is( value($new, q{
+	SELECT status, agent_result, count(*) FROM power_action.event
+	WHERE cluster_id LIKE 'x-%' GROUP BY 1, 2}),
+	'success|confirmed|100',
+	'which are done all the same');
+is( scalar(grep { $_->{cluster_id} =~ /^x-/ && $_->{event} eq 'start' }
+		  all_agent_lines($other)),
+	200,
+	'by the agent, and not taken for repetitions');
+ok_consistent($new, 'no contradictions on the new primary');
 
 done_testing();
