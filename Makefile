@@ -6,6 +6,7 @@
 #   make demo            see it work; installs the packages that are missing
 #   make check           every test, in private servers
 #   make bench           throughput and latency on this machine
+#   make storm           faults at random; SEED=n, SECONDS=n (300)
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
@@ -16,7 +17,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench
+private_goals = demo check bench storm
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -31,6 +32,10 @@ check:
 
 bench:
 	@test/bench/run
+
+# To bash, SECONDS is a clock.
+storm:
+	@STORM_SECONDS=$(SECONDS) test/storm/run
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -80,7 +85,7 @@ OBJS = $(patsubst %,src/%.o,\
 	agent_server apply argument backoff claim courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
 	inventory job_store launcher outcome outcome_store power_action \
-	queue request request_store settings shared_state stats status_code \
+	queue queue_job request request_store settings shared_state stats status_code \
 	store_plan target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o

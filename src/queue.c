@@ -17,7 +17,6 @@ static MemoryContext queue_context;
 
 static HTAB *servers;			/* of PaServer by name */
 static HTAB *clusters;			/* of PaCluster by cluster_id */
-static HTAB *jobs;				/* of PaJob by event_id */
 static HTAB *calls;				/* of CallEntry by call_id */
 static HTAB *lanes_by_key;		/* of LaneEntry */
 static dlist_head lanes;
@@ -26,9 +25,6 @@ static int	loading_count;
 static dlist_head in_flight;	/* calls, oldest first */
 static int	in_flight_count;
 static pairingheap *waiting;
-static int	detached_count;		/* jobs that are in no cluster */
-static int64 start_event_id;
-static TimestampTz start_time;
 
 /* the first three are the key, with zeroes behind the strings */
 typedef struct LaneEntry
@@ -81,8 +77,7 @@ pa_queue_init(void)
 						sizeof(PaServer), HASH_STRINGS);
 	clusters = make_hash("power_action clusters", PA_CLUSTER_ID_SIZE,
 						 sizeof(PaCluster), HASH_STRINGS);
-	jobs = make_hash("power_action jobs", sizeof(int64), sizeof(PaJob),
-					 HASH_BLOBS);
+	pa_queue_init_jobs(queue_context);
 	calls = make_hash("power_action calls", sizeof(uint64),
 					  sizeof(CallEntry), HASH_BLOBS);
 	lanes_by_key = make_hash("power_action lanes", offsetof(LaneEntry, lane),
@@ -95,14 +90,6 @@ pa_queue_init(void)
 	dlist_init(&in_flight);
 	loading_count = 0;
 	in_flight_count = 0;
-	detached_count = 0;
-}
-
-void
-pa_queue_set_start(int64 highest_event_id, TimestampTz now)
-{
-	start_event_id = highest_event_id;
-	start_time = now;
 }
 
 /*
@@ -229,6 +216,16 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
  * Lanes
  */
 
+static void
+set_lane_key(LaneEntry *entry, const char *server_name,
+			 const char *account_name, int16 priority)
+{
+	MemSet(entry, 0, sizeof(*entry));
+	strlcpy(entry->server_name, server_name, sizeof(entry->server_name));
+	strlcpy(entry->account_name, account_name, sizeof(entry->account_name));
+	entry->priority = priority;
+}
+
 PaLane *
 pa_queue_lane(const PaLaneKey *key)
 {
@@ -237,11 +234,7 @@ pa_queue_lane(const PaLaneKey *key)
 	PaLane	   *lane;
 	bool		found;
 
-	MemSet(&search, 0, sizeof(search));
-	strlcpy(search.server_name, key->server_name, sizeof(search.server_name));
-	strlcpy(search.account_name, key->account_name,
-			sizeof(search.account_name));
-	search.priority = key->priority;
+	set_lane_key(&search, key->server_name, key->account_name, key->priority);
 	entry = hash_search(lanes_by_key, &search, HASH_ENTER, &found);
 	if (found)
 		return entry->lane;
@@ -295,12 +288,8 @@ pa_queue_drop_idle_lanes(void)
 
 		if (!lane->exhausted || lane->next_due != DT_NOEND)
 			continue;
-		MemSet(&search, 0, sizeof(search));
-		strlcpy(search.server_name, lane->server->name,
-				sizeof(search.server_name));
-		strlcpy(search.account_name, lane->account_name,
-				sizeof(search.account_name));
-		search.priority = lane->priority;
+		set_lane_key(&search, lane->server->name, lane->account_name,
+					 lane->priority);
 		hash_search(lanes_by_key, &search, HASH_REMOVE, NULL);
 		dlist_delete(&lane->node);
 		pfree(lane->account_name);
@@ -581,121 +570,4 @@ pa_queue_forget_unsent(void)
 			cluster->reload = true;
 	}
 	pa_queue_read_lanes_again(NULL);
-}
-
-/*
- * Jobs
- */
-
-PaJob *
-pa_queue_find_job(int64 event_id)
-{
-	return hash_search(jobs, &event_id, HASH_FIND, NULL);
-}
-
-/*
- * Adds a job to a cluster, at its place in the order of the cluster's actions;
- * cluster is NULL: only its outcome is to be written.
- */
-PaJob *
-pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
-{
-	bool		found;
-	PaJob	   *job = hash_search(jobs, &detail->place.event_id, HASH_ENTER,
-								  &found);
-	MemoryContext old = MemoryContextSwitchTo(queue_context);
-
-	Assert(!found);
-	MemSet((char *) job + sizeof(int64), 0, sizeof(PaJob) - sizeof(int64));
-	job->action = detail->action;
-	job->cluster_id = pstrdup(detail->place.cluster_id);
-	job->server_name = pstrdup(detail->place.lane.server_name);
-	job->account_name = pstrdup(detail->place.lane.account_name);
-	job->priority = detail->place.lane.priority;
-	job->requested_at = detail->requested_at;
-	job->due_at = detail->place.due_at;
-	job->expires_at = detail->place.expires_at;
-	job->retry_at = detail->retry_at;
-	job->started_at = detail->started_at;
-	job->attempts = detail->attempts;
-	job->agent_result = detail->agent_result;
-	job->maybe_sent = job->event_id <= start_event_id &&
-		job->due_at <= start_time;
-	job->triggered_by = pstrdup(detail->triggered_by);
-	job->description = pstrdup(detail->description);
-	MemoryContextSwitchTo(old);
-
-	job->cluster = cluster;
-	if (cluster == NULL)
-		detached_count++;
-	else
-	{
-		dlist_node *after = &cluster->jobs.head;
-		dlist_iter	iter;
-
-		dlist_foreach(iter, &cluster->jobs)
-		{
-			PaJob	   *other = dlist_container(PaJob, node, iter.cur);
-
-			if (other->due_at > job->due_at ||
-				(other->due_at == job->due_at &&
-				 other->event_id > job->event_id))
-				break;
-			after = &other->node;
-		}
-		if (cluster->jobs.head.next == NULL)
-			dlist_init(&cluster->jobs);
-		dlist_insert_after(after, &job->node);
-		cluster->job_count++;
-	}
-	return job;
-}
-
-void
-pa_queue_note_cancellation(PaJob *job, const char *by, const char *reason)
-{
-	job->cancelled_by = MemoryContextStrdup(queue_context, by);
-	if (reason)
-		job->cancel_reason = MemoryContextStrdup(queue_context, reason);
-}
-
-void
-pa_queue_detach_job(PaJob *job)
-{
-	if (job->cluster)
-	{
-		dlist_delete(&job->node);
-		job->cluster->job_count--;
-		job->cluster = NULL;
-		detached_count++;
-	}
-}
-
-void
-pa_queue_drop_job(PaJob *job)
-{
-	pa_queue_detach_job(job);
-	detached_count--;
-	pfree(job->cluster_id);
-	pfree(job->server_name);
-	pfree(job->account_name);
-	pfree(job->triggered_by);
-	pfree(job->description);
-	if (job->cancelled_by)
-		pfree(job->cancelled_by);
-	if (job->cancel_reason)
-		pfree(job->cancel_reason);
-	hash_search(jobs, &job->event_id, HASH_REMOVE, NULL);
-}
-
-int
-pa_queue_detached_count(void)
-{
-	return detached_count;
-}
-
-PaJob *
-pa_queue_first_job(PaCluster *cluster)
-{
-	return dlist_container(PaJob, node, dlist_head_node(&cluster->jobs));
 }

@@ -191,7 +191,8 @@ extern PaCluster *pa_queue_first_waiting(void);
  */
 extern void pa_queue_forget_unsent(void);
 
-/* jobs */
+/* jobs, in queue_job.c */
+extern void pa_queue_init_jobs(MemoryContext context);
 extern PaJob *pa_queue_find_job(int64 event_id);
 extern PaJob *pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail);
 extern void pa_queue_note_cancellation(PaJob *job, const char *by,
