@@ -515,7 +515,8 @@ pa_outcome_store_prune(TimestampTz cutoff, int limit, int64 *bound)
 {
 	static PaPlan plan = {
 		"WITH batch AS MATERIALIZED ( "
-		"SELECT e.event_id, e.finished_at FROM power_action.event e "
+		"SELECT e.event_id, e.finished_at, e.requested_at "
+		"FROM power_action.event e "
 		"WHERE e.event_id OPERATOR(pg_catalog.>) $1 "
 		"ORDER BY e.event_id LIMIT $2), "
 		"gone AS (DELETE FROM power_action.event d "
@@ -525,7 +526,8 @@ pa_outcome_store_prune(TimestampTz cutoff, int limit, int64 *bound)
 		"RETURNING d.event_id) "
 		"SELECT (SELECT pg_catalog.count(*) FROM gone), "
 		"(SELECT pg_catalog.count(*) FROM batch), "
-		"(SELECT pg_catalog.max(b.event_id) FROM batch b)",
+		"(SELECT pg_catalog.max(b.event_id) FROM batch b), "
+		"(SELECT pg_catalog.max(b.requested_at) FROM batch b)",
 		3, {INT8OID, INT4OID, TIMESTAMPTZOID}
 	};
 	Datum		values[] = {Int64GetDatum(*bound), Int32GetDatum(limit),
@@ -536,7 +538,8 @@ pa_outcome_store_prune(TimestampTz cutoff, int limit, int64 *bound)
 	pa_plan_execute(&plan, values, NULL, false, 0, &result);
 	removed = pa_row_int64(&result.rows[0], 1);
 	/* at the end, or where events are too young: from the start next time */
-	if (removed == 0 || pa_row_int64(&result.rows[0], 2) < limit)
+	if (pa_row_int64(&result.rows[0], 2) < limit ||
+		pa_row_timestamp(&result.rows[0], 4, DT_NOEND) >= cutoff)
 		*bound = 0;
 	else
 		*bound = pa_row_int64(&result.rows[0], 3);

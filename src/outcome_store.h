@@ -105,9 +105,10 @@ extern void pa_outcome_store_forget_cancellations(const int64 *event_ids,
 												  int count);
 
 /*
- * Removes up to "limit" final events that finished before "cutoff", with
- * their attempts, from those with ids above *bound; moves *bound up to where
- * the next call has to go on.  Returns how many were removed.
+ * Looks at the next "limit" events with ids above *bound and removes, with
+ * their attempts, those that finished before "cutoff".  Moves *bound to where
+ * the next call has to go on, 0 if there is nothing more to be found now.
+ * Returns how many were removed.
  */
 extern int64 pa_outcome_store_prune(TimestampTz cutoff, int limit,
 									int64 *bound);

@@ -387,9 +387,10 @@ prune_batch(void *argument)
 {
 	TimestampTz now = *(TimestampTz *) argument;
 
-	if (pa_outcome_store_prune(after(now, -pa_event_retention *
-									 INT64CONST(1000)),
-							   PRUNE_BATCH, &prune_bound) > 0)
+	(void) pa_outcome_store_prune(after(now, -pa_event_retention *
+										INT64CONST(1000)),
+								  PRUNE_BATCH, &prune_bound);
+	if (prune_bound != 0)
 		next_prune = now;
 }
 
