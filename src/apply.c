@@ -220,7 +220,10 @@ lock_clusters(PaUnit **units, int count)
 	pa_outcome_store_find_clusters(ids, missed, found);
 	for (int m = 0; m < missed; m++)
 	{
-		/* what is nobody's turn must not come after what is known later */
+		/*
+		 * What is nobody's turn must not come after what is known later; the
+		 * agent is asked all the same.
+		 */
 		changed[m]->lock_wait = found[m] && changed[m]->cluster != NULL;
 		if (!changed[m]->lock_wait)
 			changed[m]->change = NULL;
@@ -252,9 +255,9 @@ ask_for_unresolved(PaUnit **units, int count)
 
 	for (int u = 0; u < count; u++)
 	{
-		if (units[u]->unresolved == 0 || units[u]->change == NULL)
+		if (units[u]->unresolved == 0)
 			continue;
-		ids[wanted] = units[u]->change->cluster_id;
+		ids[wanted] = units[u]->unresolved_cluster;
 		events[wanted++] = units[u]->unresolved;
 	}
 	if (wanted > 0)

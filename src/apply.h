@@ -32,6 +32,7 @@ typedef struct PaUnit
 	PaClusterChange *change;	/* NULL: none */
 	/* an event that leaves it open what the cluster is: ask; 0: none */
 	int64		unresolved;
+	const char *unresolved_cluster;
 	/* once written: when to ask how far the order has come; DT_NOBEGIN: never */
 	TimestampTz wait_until;
 	/* how often it could not be written, and when to try again */

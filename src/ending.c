@@ -61,7 +61,10 @@ end_job(PaUnit *unit, PaJob *job, PaEventStatus status)
 	if (pa_resolve_unknown && server != NULL && server->defined &&
 		!server->lacks_states &&
 		(cluster == NULL || dlist_is_empty(&cluster->jobs)))
+	{
 		unit->unresolved = job->event_id;
+		unit->unresolved_cluster = unit->change->cluster_id;
+	}
 	return outcome;
 }
 

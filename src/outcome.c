@@ -117,6 +117,7 @@ set_unknown(PaUnit *unit, PaCluster *cluster)
 			return;
 	}
 	unit->unresolved = pa_queue_first_job(cluster)->event_id;
+	unit->unresolved_cluster = unit->change->cluster_id;
 }
 
 static void
