@@ -77,15 +77,6 @@ pa_extension_owner(void)
 	return extension.extowner;
 }
 
-Oid
-pa_extension_schema(void)
-{
-	FormData_pg_extension extension;
-
-	require_extension(&extension);
-	return extension.extnamespace;
-}
-
 bool
 pa_extension_is(Oid extension)
 {

@@ -12,9 +12,8 @@
 
 extern bool pa_extension_exists(void);
 
-/* Both raise undefined_object if the extension is not there. */
+/* Raises undefined_object if the extension is not there. */
 extern Oid	pa_extension_owner(void);
-extern Oid	pa_extension_schema(void);
 
 /* true if the OID is that of the extension power_action */
 extern bool pa_extension_is(Oid extension);

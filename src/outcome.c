@@ -439,7 +439,7 @@ stop_server(PaCluster *cluster, const Answer *answer)
 				(errmsg("power_action sends nothing more to agent \"%s\": it refused an order as stale",
 						server->name),
 				 errdetail("%s", answer->message),
-				 errhint("Another server, perhaps the primary after a fail-over, has sent orders for the same clusters. If this one is right, ALTER SERVER makes it go on.")));
+				 errhint("Another server, perhaps the primary after a fail-over, has sent orders for the same clusters. If this one is right, ALTER SERVER makes it try again; the agent refuses as long as it remembers the later order.")));
 	pa_queue_set_server_state(server, PA_AGENT_STOPPED, answer->message,
 							  answer->now);
 	send_again(cluster, answer->now);
