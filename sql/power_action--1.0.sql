@@ -589,16 +589,16 @@ CREATE FUNCTION power_action.power_on(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_on'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Starts the instances of a cluster; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.power_on(
@@ -607,16 +607,16 @@ CREATE FUNCTION power_action.power_on(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_on_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Starts the instances of a cluster, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.power_off(
@@ -625,16 +625,16 @@ CREATE FUNCTION power_action.power_off(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_off'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Stops the instances of a cluster; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.power_off(
@@ -643,16 +643,16 @@ CREATE FUNCTION power_action.power_off(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_off_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Stops the instances of a cluster, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.refresh(
@@ -661,16 +661,16 @@ CREATE FUNCTION power_action.refresh(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_refresh'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Asks the agent for the true state of a cluster and writes it to the inventory; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.refresh(
@@ -679,16 +679,16 @@ CREATE FUNCTION power_action.refresh(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_refresh_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Asks the agent for the true state of a cluster and writes it to the inventory, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.cancel(
@@ -1047,7 +1047,7 @@ DECLARE
 		'SELECT ON power_action.account, power_action.cluster, power_action.instance, power_action.event, power_action.attempt, power_action.job, power_action.access, power_action.my_access, power_action.activity, power_action.history, power_action.agent_status, power_action.worker_status',
 		'EXECUTE ON FUNCTION power_action.wait_for, power_action.worker_state, power_action.agent_state, power_action.lock_waits, power_action.origin_system'];
 	operator_needs CONSTANT text[] := ARRAY[
-		'EXECUTE ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text), power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text), power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text), power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.cancel',
+		'EXECUTE ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text), power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text), power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text), power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text), power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text), power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text), power_action.cancel',
 		'EXECUTE ON PROCEDURE power_action.power_on_and_wait, power_action.power_off_and_wait'];
 	inventory_needs CONSTANT text[] := ARRAY[
 		'INSERT (account_name, account_id, provider, labels), UPDATE (account_name, account_id, provider, labels), DELETE ON power_action.account',

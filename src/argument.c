@@ -116,6 +116,17 @@ pa_argument_check_time(const char *argument, TimestampTz value)
 						timestamptz_to_str(value))));
 }
 
+int16
+pa_argument_small(const char *argument, int32 value)
+{
+	if (value < PG_INT16_MIN || value > PG_INT16_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be between %d and %d: %d",
+						argument, PG_INT16_MIN, PG_INT16_MAX, value)));
+	return (int16) value;
+}
+
 long
 pa_argument_milliseconds(const char *argument, const Interval *value)
 {

@@ -28,6 +28,9 @@ extern void pa_argument_check_text(const char *argument, const text *value,
 /* Not infinite. */
 extern void pa_argument_check_time(const char *argument, TimestampTz value);
 
+/* Fits a smallint. */
+extern int16 pa_argument_small(const char *argument, int32 value);
+
 /* The milliseconds of an interval from 0 to 1 year. */
 extern long pa_argument_milliseconds(const char *argument,
 									 const Interval *value);

@@ -386,7 +386,7 @@ read_arguments(FunctionCallInfo fcinfo, PaAction action, PaRequest *request)
 		pa_argument_check_time("expires_at", request->expires_at);
 	}
 	pa_argument_check_not_null("priority", PG_ARGISNULL(5));
-	request->priority = PG_GETARG_INT16(5);
+	request->priority = pa_argument_small("priority", PG_GETARG_INT32(5));
 	request->request_key = PG_ARGISNULL(6) ? NULL : PG_GETARG_TEXT_PP(6);
 }
 

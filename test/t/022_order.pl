@@ -164,7 +164,7 @@ is(scalar(agent_lines($agent, 'expired', 'start', 0)),
 
 hold_back();
 request_many($site, 'power_off', \@low);
-request_many($site, 'power_off', \@high, 'priority => 10::smallint');
+request_many($site, 'power_off', \@high, 'priority => 10');
 let_go();
 is( join(' ', map { $_->{cluster_id} } grep
 		{ $_->{event} eq 'start' && $_->{cluster_id} =~ /^(?:low|high)-/ }

@@ -69,7 +69,7 @@ poll_value($node, 'fleet',
 	'unreachable');
 my @waiting =
   request_many($site, 'power_off', [ map { "d$_" } 1 .. 300 ],
-	'priority => 100::smallint');
+	'priority => 100');
 is(finish($site, request($site, 'power_on', 'e1')),
 	'success|confirmed', 'others are done');
 is( value($site, q{

@@ -113,7 +113,7 @@ for my $action (qw(power_off power_on refresh))
 poll_value($node, 'fleet',
 	q{SELECT state FROM power_action.agent_status WHERE server_name = 'dead'},
 	'unreachable');
-request_all('power_off', 'dead', 'priority => 100::smallint');
+request_all('power_off', 'dead', 'priority => 100');
 is(request_all('power_off', 'quick'), 200, 'requests beside a dead agent');
 poll_value($node, 'fleet',
 	q{SELECT count(*) = 0 FROM power_action.job WHERE account_name = 'quick'});
