@@ -62,6 +62,7 @@ $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
+$(call require,pkg-config inih,the library inih is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -154,7 +155,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c
+	-lgrpc -lgpr -lprotobuf-c -linih
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -163,8 +164,9 @@ courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel delivery frame log loop main output reply text \
 	unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	action behaviour connection ledger log main memory options \
-	provider_simulated request rule_file server service status_name \
+	account account_file action behaviour connection ini_file ledger log main \
+	memory options provider_router provider_simulated provider_types \
+	report request rule_file secret_file server service status_name \
 	table timer units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "provider_type.h"
 #include "request.h"
 #include "status_name.h"
 #include "table.h"
@@ -485,3 +486,22 @@ pa_provider_simulated_create(const PaSimulatedOptions *options,
 	}
 	return &simulated->provider;
 }
+
+static const PaSetting no_settings[] = {
+	{NULL}
+};
+
+static PaProvider *
+create_for_account(const PaAccount *account, const PaProviderSetup *setup,
+				   void *shared, char *problem, size_t size)
+{
+	return pa_provider_simulated_create(setup->simulated, setup->timers,
+										problem, size);
+}
+
+const PaProviderType pa_provider_type_simulated = {
+	.name = "simulated",
+	.settings = no_settings,
+	.max_parallel = 1000000,
+	.create = create_for_account
+};

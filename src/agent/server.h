@@ -46,7 +46,7 @@ extern int	pa_server_start(PaServer *server, char *problem, size_t size);
  */
 extern void pa_server_drain(PaServer *server);
 
-/* reads the rules again, if they are in a file */
+/* reads rules and accounts again, if they are in files */
 extern void pa_server_reload(PaServer *server);
 
 /* returns when the server has drained; true: everything was answered */

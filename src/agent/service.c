@@ -99,6 +99,8 @@ pa_service_reload(PaService *service)
 {
 	if (service->rule_file != NULL)
 		pa_rule_file_rules(service->rule_file, true);
+	if (service->provider->reload != NULL)
+		service->provider->reload(service->provider);
 }
 
 static void
@@ -581,6 +583,8 @@ pa_service_take_done(PaService *service)
 {
 	PaAction   *done;
 
+	if (service->provider->resume != NULL)
+		service->provider->resume(service->provider);
 	pthread_mutex_lock(&service->done_lock);
 	done = service->done;
 	service->done = NULL;

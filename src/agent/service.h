@@ -67,7 +67,10 @@ extern bool pa_service_busy(const PaService *service);
  */
 extern void pa_service_abandon(PaService *service);
 
-/* reads the behaviour file again; a bad one is reported and changes nothing */
+/*
+ * Reads the behaviour file and the accounts file again; a bad one is reported
+ * and changes nothing.
+ */
 extern void pa_service_reload(PaService *service);
 
 extern void pa_service_free(PaService *service);
