@@ -63,6 +63,9 @@ $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 $(call require,pkg-config inih,the library inih is missing)
+$(call require,pkg-config libcurl,the library curl is missing)
+$(call require,pkg-config libxml-2.0,the library libxml2 is missing)
+$(call require,pkg-config libcrypto,the library libcrypto of OpenSSL is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -149,13 +152,14 @@ endif
 program_cflags = -std=gnu11 -g $(if $(SANITIZE),-O1,-O2) $(warnings) \
 	-Wno-format-truncation -fno-omit-frame-pointer -fstack-protector-strong \
 	-fPIE $(sanitize_flags)
+xml_cppflags := $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
 program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
-	-Isrc -Ibuild/proto -MMD -MP
+	-Isrc -Ibuild/proto $(xml_cppflags) -MMD -MP
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -linih
+	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -164,10 +168,11 @@ courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel delivery frame log loop main output reply text \
 	unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour connection ini_file ledger log main \
-	memory options provider_router provider_simulated provider_types \
-	report request rule_file secret_file server service status_name \
-	table timer units)
+	account account_file action behaviour connection ec2_account ec2_batch \
+	ec2_credentials ec2_order ec2_pace ec2_query ec2_result flat_json \
+	http_loop ini_file ledger log main memory options provider_ec2 \
+	provider_router provider_simulated provider_types report request \
+	rule_file secret_file server service sigv4 status_name table timer units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff status_code verdict words)
