@@ -14,6 +14,9 @@
 #include "secret_file.h"
 #include "status_name.h"
 
+/* us; a cloud that comes back is found after that */
+#define LONGEST_OUTAGE_PAUSE	2000000
+
 void
 pa_ec2_batch_free(PaEc2Batch *batch)
 {
@@ -62,7 +65,7 @@ pa_ec2_account_region(PaEc2Account *account, const char *name)
 	region->account = account;
 	region->name = pa_memory_copy_string(name);
 	region->url = make_url(pa_account_text(account->account, "endpoint"), name);
-	pa_ec2_pace_init(&region->pace, 0, pa_timer_now());
+	pa_ec2_pace_init(&region->pace, 0, LONGEST_OUTAGE_PAUSE, pa_timer_now());
 	region->next = account->regions;
 	account->regions = region;
 	return region;

@@ -10,15 +10,16 @@
 #include <string.h>
 
 #define FIRST_PAUSE		200000
-#define LONGEST_PAUSE	20000000
 
 void
-pa_ec2_pace_init(PaEc2Pace *pace, double rate, int64_t now)
+pa_ec2_pace_init(PaEc2Pace *pace, double rate, int64_t longest_pause,
+				 int64_t now)
 {
 	memset(pace, 0, sizeof(*pace));
 	pace->rate = rate;
 	pace->tokens = rate > 1 ? rate : 1;
 	pace->filled_at = now;
+	pace->longest_pause = longest_pause;
 }
 
 int64_t
@@ -50,10 +51,10 @@ pa_ec2_pace_pause(PaEc2Pace *pace, int64_t now, int64_t sent_at, double chance)
 
 	if (pace->streak > 0 && sent_at < pace->pause_until)
 		return;
-	for (int i = 0; i < pace->streak && pause < LONGEST_PAUSE; i++)
+	for (int i = 0; i < pace->streak && pause < pace->longest_pause; i++)
 		pause *= 2;
-	if (pause > LONGEST_PAUSE)
-		pause = LONGEST_PAUSE;
+	if (pause > pace->longest_pause)
+		pause = pace->longest_pause;
 	pace->streak++;
 	pace->pause_until = now + (int64_t) ((double) pause * (0.5 + chance / 2));
 }

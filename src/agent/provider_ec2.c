@@ -21,6 +21,8 @@
 
 #define SECOND	INT64_C(1000000)
 
+#define LONGEST_THROTTLE_PAUSE	(20 * SECOND)
+
 static const PaSetting settings[] = {
 	{"credentials", PA_SETTING_CHOICE, .standard = "file",
 	.choices = "file environment shared imds"},
@@ -256,7 +258,7 @@ create(const PaAccount *configured, const PaProviderSetup *setup, void *shared,
 	pa_ec2_pace_init(&account->pace,
 					 (double) pa_account_number(configured,
 												"max_requests_per_second"),
-					 pa_timer_now());
+					 LONGEST_THROTTLE_PAUSE, pa_timer_now());
 	if (getrandom(&account->chance, sizeof(account->chance), GRND_NONBLOCK) < 0)
 		account->chance = (uint64_t) pa_timer_now();
 	account->credentials = pa_ec2_credentials_create(configured, account->loop,
