@@ -66,7 +66,8 @@ typedef struct PaProviderRequest
 
 	/*
 	 * From the provider.  status is a gRPC status code: anything but OK says
-	 * that nothing was ordered and why.  error is for an order that the cloud
+	 * that nothing was ordered and why; only UNAVAILABLE and UNKNOWN may come
+	 * after a part, or all, of an order that may be given again.  error is for an order that the cloud
 	 * refused as a whole; instances that did not follow are told one by one.
 	 */
 	int			status;
