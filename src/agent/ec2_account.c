@@ -14,6 +14,8 @@
 #include "secret_file.h"
 #include "status_name.h"
 
+#define MAX_IDLE_REGIONS	50
+
 /* us; a cloud that comes back is found after that */
 #define LONGEST_OUTAGE_PAUSE	2000000
 
@@ -51,6 +53,38 @@ make_url(const char *template, const char *region)
 	return strcat(url, place + strlen("{region}"));
 }
 
+void
+pa_ec2_region_free(PaEc2Region *region)
+{
+	pa_timer_clear(pa_http_loop_timers(region->account->loop),
+				   &region->poll_timer);
+	free(region->name);
+	free(region->url);
+	free(region);
+}
+
+/* names of regions come with requests: what they made is not kept for ever */
+static void
+forget_idle_regions(PaEc2Account *account)
+{
+	PaEc2Region **link = &account->regions;
+
+	while (*link != NULL)
+	{
+		PaEc2Region *region = *link;
+
+		if (region->orders > 0)
+			link = &region->next;
+		else
+		{
+			*link = region->next;
+			pa_ec2_region_free(region);
+			account->region_count--;
+		}
+	}
+	account->next_region = NULL;
+}
+
 PaEc2Region *
 pa_ec2_account_region(PaEc2Account *account, const char *name)
 {
@@ -61,6 +95,8 @@ pa_ec2_account_region(PaEc2Account *account, const char *name)
 		if (strcmp(region->name, name) == 0)
 			return region;
 	}
+	if (account->region_count >= MAX_IDLE_REGIONS)
+		forget_idle_regions(account);
 	region = pa_memory_allocate_zeroed(sizeof(*region));
 	region->account = account;
 	region->name = pa_memory_copy_string(name);
@@ -68,6 +104,7 @@ pa_ec2_account_region(PaEc2Account *account, const char *name)
 	pa_ec2_pace_init(&region->pace, 0, LONGEST_OUTAGE_PAUSE, pa_timer_now());
 	region->next = account->regions;
 	account->regions = region;
+	account->region_count++;
 	return region;
 }
 

@@ -298,6 +298,7 @@ answer(PaEc2Order *order)
 		order->status == PA_STATUS_RESOURCE_EXHAUSTED ||
 		order->status == PA_STATUS_ABORTED;
 
+	order->region->orders--;
 	pa_timer_clear(pa_http_loop_timers(account->loop), &order->timer);
 	if (order->previous != NULL)
 		order->previous->next = order->next;
@@ -381,6 +382,7 @@ pa_ec2_order_begin(PaHttpTask *task)
 	if (region[0] == '\0')
 		region = pa_account_text(account->account, "region");
 	order->region = pa_ec2_account_region(account, region);
+	order->region->orders++;
 	order->limit = now + account->order_timeout;
 	if (request->deadline != INT64_MAX)
 	{

@@ -98,6 +98,7 @@ struct PaEc2Region
 	char	   *url;
 	PaEc2List	queues[3];		/* by verb: what waits for a call */
 	int			turn;			/* which of them goes first */
+	int			orders;			/* that are under way */
 	PaEc2List	resting;
 	PaTimer		poll_timer;		/* when those that rest are looked at */
 	PaEc2Pace	pace;			/* pauses when it cannot be reached */
@@ -133,6 +134,7 @@ struct PaEc2Account
 	PaTimer		timer;			/* when a call may be made */
 	PaEc2Region *regions;
 	PaEc2Region *next_region;	/* whose turn it is */
+	int			region_count;
 	PaEc2Order *orders;
 	PaEc2Order *marked;			/* to be looked at before we return */
 	PaEc2Batch *batches;
@@ -196,10 +198,11 @@ extern void pa_ec2_account_settle(PaEc2Account *account);
 /* makes the calls that can be made now */
 extern void pa_ec2_account_pump(PaEc2Account *account);
 
-/* the region of this name, made if need be */
+/* the region of this name, made if need be; idle ones may go meanwhile */
 extern PaEc2Region *pa_ec2_account_region(PaEc2Account *account,
 										  const char *name);
 
+extern void pa_ec2_region_free(PaEc2Region *region);
 extern void pa_ec2_batch_free(PaEc2Batch *batch);
 
 /*

@@ -220,10 +220,7 @@ close_in_loop(void *data)
 		PaEc2Region *region = account->regions;
 
 		account->regions = region->next;
-		pa_timer_clear(timers, &region->poll_timer);
-		free(region->name);
-		free(region->url);
-		free(region);
+		pa_ec2_region_free(region);
 	}
 	pa_ec2_credentials_free(account->credentials);
 }

@@ -42,6 +42,7 @@ my $all = $prod
   . section('shared', "credentials = shared\ncredentials_file = $dir/credentials\nprofile = fleet", $other)
   . section('machine', "credentials = imds\nimds_endpoint = $other->{url}", $other)
   . section('small', "user = AKPROD\nkey = secret/of+prod\nmax_instances_per_call = 5\nmax_connections = 2")
+  . section('narrow', "user = AKPROD\nkey = secret/of+prod\nmax_connections = 1")
   . section('home', "user = AKPROD\nkey = secret/of+prod\nregion = ap-south-2");
 write_accounts($accounts, $all);
 
@@ -102,6 +103,9 @@ is( states_of(call($calls, 'on', [qw(i-0001 i-zzzz)])),
 	'i-0001=RUNNING i-zzzz=UNKNOWN (InvalidInstanceID.Malformed: Invalid id: "i-zzzz")',
 	'a malformed id');
 
+is(states_of(call($calls, 'off', [qw(i-0002 i-0003 i-0002)])),
+	'i-0002=STOPPED i-0003=STOPPED', 'an instance that is named twice');
+
 control($cloud,
 	instances => { 'i-0001' => 'pending', 'i-0002' => 'running' },
 	forget => \1);
@@ -152,7 +156,8 @@ control($cloud, page => 1000, forget => \1);
 $answer = call($calls, 'off', \@ids);
 is(scalar(grep { $_->[0] eq 'STOPPED' } values %{ $answer->{states} }),
 	450, 'all are stopped');
-is(join(' ', map { scalar @{ $_->{ids} } } @{ control($cloud)->{log} }),
+is( join(' ', sort { $b <=> $a }
+		  map { scalar @{ $_->{ids} } } @{ control($cloud)->{log} }),
 	'100 100 100 100 50', 'by 100');
 control($cloud, latency => 0.1, forget => \1);
 $answer = call($calls, 'on', [ @ids[ 0 .. 29 ] ], account => 'small');
@@ -163,12 +168,13 @@ is(join(' ', map { scalar @{ $_->{ids} } } @{ $told->{log} }),
 	'5 5 5 5 5 5', 'by as many as the account wants');
 is($told->{most_active}, 2, 'in as many calls at once');
 
-# Clusters share calls: 60 clusters of 6
-control($cloud, stopping => 0.3, forget => \1);
+# Clusters share calls: 60 clusters of 6, over one connection
+control($cloud, stopping => 0.3, latency => 0.3, forget => \1);
 my @sent = send_calls($calls,
 	map {
 		{
 			method => 'off',
+			account => 'narrow',
 			instances => [ @ids[ 6 * $_ .. 6 * $_ + 5 ] ]
 		}
 	} 0 .. 59);
@@ -177,9 +183,9 @@ is( scalar(grep { states_of($_) =~ /^(i-\w+=STOPPED ?){6}$/ }
 	60, '60 clusters at once');
 $log = control($cloud)->{log};
 cmp_ok(scalar(grep { $_->{action} eq 'StopInstances' } @$log),
-	'<', 30, 'share the calls that stop them');
+	'<', 20, 'share the calls that stop them');
 cmp_ok(scalar(grep { $_->{action} eq 'DescribeInstances' } @$log),
-	'<', 60, 'and those that look at them');
+	'<', 20, 'and those that look at them');
 control($cloud, latency => 0, stopping => 0);
 
 # Regions
@@ -196,6 +202,12 @@ like(states_of(call($calls, 'state', ['i-0001'], region => '')),
 	qr/^INVALID_ARGUMENT the request has no region/, 'no region');
 is(states_of(call($calls, 'state', ['i-0001'], account => 'unknown')),
 	'NOT_FOUND this agent has no account "unknown"', 'an unknown account');
+
+# more regions than are remembered
+@sent = send_calls($calls,
+	map { { method => 'state', instances => ['i-0001'], region => "r-$_" } } 1 .. 200);
+is(scalar(grep { states_of($_) eq 'i-0001=RUNNING' } take_answers($calls, @sent)),
+	200, 'any number of regions');
 
 # Signatures, keys and clocks
 

@@ -63,6 +63,8 @@ sub section
 my $accounts = "$dir/accounts.ini";
 write_accounts($accounts,
 	section('prod', $cloud->{url})
+	  . section('narrow', $cloud->{url},
+		"max_requests_per_second = 0\nmax_connections = 1\n")
 	  . section('slow', $slow->{url})
 	  . section('paced', $slow->{url}, "max_requests_per_second = 2\n")
 	  . section('silent', 'http://127.0.0.1:' . $silent->sockport,
@@ -177,10 +179,16 @@ recover(
 	faults => [
 		{ action => 'StartInstances', code => 'InsufficientInstanceCapacity', status => 500,
 			ids => ['i-0003'], message => "We currently do not have sufficient capacity.\n Try again." } ],
-	latency => 0.2);
+	latency => 1);
+
+# The others gather behind the first call of an account with one connection.
 @sent = send_calls($calls,
-	{ method => 'on', instances => ['i-0009'] },    # the others wait behind it
-	map { { method => 'on', instances => [ "i-000$_", 'i-000' . ($_ + 3) ] } } 1 .. 3);
+	{ method => 'on', instances => ['i-0009'], account => 'narrow' });
+wait_until('a call is under way', sub { control($cloud)->{active} });
+push @sent, send_calls($calls,
+	map { {
+			method => 'on', account => 'narrow',
+			instances => [ "i-000$_", 'i-000' . ($_ + 3) ] } } 1 .. 3);
 is_deeply(
 	[ map { states_of($_) } take_answers($calls, @sent) ],
 	[
@@ -192,6 +200,8 @@ is_deeply(
 		  . 'i-0006=STOPPED (InsufficientInstanceCapacity: We currently do not have sufficient capacity.  Try again.)'
 	],
 	'a cluster that is refused does not take others with it');
+is((map { scalar @{ $_->{ids} } } calls_of('StartInstances'))[1],
+	6, 'though they shared a call');
 
 recover(faults => [
 		{ action => 'StopInstances', code => 'OperationNotPermitted', ids => ['i-0002'],

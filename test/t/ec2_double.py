@@ -114,6 +114,7 @@ class Cloud:
                 "instances": {id: i.at(now) for id, i in self.instances.items()},
                 "log": self.log,
                 "faults": self.faults,
+                "active": self.active,
                 "most_active": self.most_active,
             }
 

@@ -175,7 +175,9 @@ test_bad_answers(void)
 	   "an instance without an id");
 	ok(read_text("<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]>"
 				 "<Response><Errors><Error><Code>&b;</Code></Error></Errors></Response>")
-	   == NULL, "a document type");
+	   == NULL, "an entity");
+	ok(read_text("<!DOCTYPE Response><Response><Errors><Error><Code>A</Code>"
+				 "</Error></Errors></Response>") == NULL, "a document type");
 	for (int i = 0; i < 1000000; i++)
 		memcpy(deep + 3 * i, "<a>", 3);
 	deep[3000000] = '\0';

@@ -312,6 +312,7 @@ test_reload(void)
 			   "[a]\nlabel=A\nprovider=fake\n");
 	router->reload(router);
 	ok(fake("A") == same, "an account that stays the same keeps its provider");
+	is_number(fake_count, 4, "which was not made again");
 	ok(fake("C") == NULL, "one that has gone is closed");
 	is_number(fake("B")->count, 2, "one with requests in hand goes on");
 	is_number(fake("B2")->count, 1, "what waited goes to the new one");
