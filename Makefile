@@ -61,6 +61,7 @@ $(call require,command -v $(CC),no C compiler ($(CC)))
 $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
+$(call require,pkg-config openssl,OpenSSL (libssl) is missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 endif
 
@@ -117,7 +118,7 @@ include $(PGXS)
 # Generated code
 # ----------------------------------------------------------------------
 
-proto_headers = build/proto/agent.pb-c.h build/proto/courier.pb-c.h
+proto_headers = $(patsubst %,build/proto/%.pb-c.h,agent courier health)
 .SECONDARY: $(proto_headers) $(proto_headers:.h=.c)
 
 # One run writes the code and its header.
@@ -154,7 +155,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c
+	-lgrpc -lgpr -lprotobuf-c -lssl -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -163,13 +164,13 @@ courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel delivery frame log loop main output reply text \
 	unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	action behaviour connection ledger log main memory options \
-	provider_simulated request rule_file server service status_name \
-	table timer units)
+	action behaviour call connection file health ledger log main memory \
+	options pem provider_simulated request rule_file server service \
+	status_name table timer tls token units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff status_code verdict words)
-proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
+proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)
 	@mkdir -p $(@D)

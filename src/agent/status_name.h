@@ -21,7 +21,8 @@ enum
 	PA_STATUS_ABORTED = 10,
 	PA_STATUS_UNIMPLEMENTED = 12,
 	PA_STATUS_INTERNAL = 13,
-	PA_STATUS_UNAVAILABLE = 14
+	PA_STATUS_UNAVAILABLE = 14,
+	PA_STATUS_UNAUTHENTICATED = 16
 };
 
 /* the name in capitals, "UNKNOWN" for a code that does not exist */
