@@ -115,9 +115,14 @@ load(PaTls *tls, char *problem, size_t size)
 			.cert_chain = pems[CERTIFICATE].text
 		};
 
+		/*
+		 * Core with its assertions on, as Debian builds it, wants authorities
+		 * even if no client is asked for a certificate; any will do then.
+		 */
+		const char *roots = pems[pems[CLIENT_CA].text ? CLIENT_CA : CERTIFICATE].text;
+
 		forget_fresh(tls);
-		tls->fresh = grpc_ssl_server_certificate_config_create(pems[CLIENT_CA].text,
-															   &pair, 1);
+		tls->fresh = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
 		if (warning[0] != '\0')
 			fprintf(stderr, "power_agent: warning: %s\n", warning);
 	}

@@ -27,6 +27,7 @@ my $patience = $PostgreSQL::Test::Utils::timeout_default;
 
 # Agents still alive, by the address of their description.
 my %agents;
+my $agents_started = 0;
 
 # A PostgreSQL server that preloads power_action.
 #
@@ -113,7 +114,7 @@ sub start_agent
 	  PostgreSQL::Test::Utils::tempdir_short() . '/agent';
 	$agent{target} = "unix:$agent{socket}";
 
-	my $number = keys(%agents) + 1;
+	my $number = ++$agents_started;
 	my $ready = "$agent{dir}/agent-$$-$number.ready";
 	$agent{log} = "$PostgreSQL::Test::Utils::log_path/agent-$$-$number.log";
 	unlink $ready;
