@@ -17,7 +17,8 @@
 #   {"do": "cancel", "call": NAME}
 #   {"do": "health", "channel": NAME, "service": NAME}
 #                       {"code": NAME, "details": TEXT, "status": NUMBER}
-#   {"do": "close"}     closes all connections
+#   {"do": "close", "but": NAME}
+#                       closes all connections but, if given, this one
 #
 # Ends with its standard input.
 
@@ -113,8 +114,9 @@ class Client:
         return {}
 
     def close(self, command):
-        while self.channels:
-            self.channels.popitem()[1].close()
+        for name in list(self.channels):
+            if name != command.get("but"):
+                self.channels.pop(name).close()
         return {}
 
     def begin(self, command):

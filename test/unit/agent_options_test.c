@@ -61,8 +61,8 @@ main(void)
 		"[::ffff:127.0.0.1]:1", "localhost:0", "LocalHost:1"
 	};
 	static const char *const remote[] = {
-		"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "128.0.0.1:1", "1.0.0.127:1",
-		"[::ffff:10.0.0.1]:1", "[fe80::1]:1", "example.com:1", "127.1:1", "0:1",
+		"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "126.0.0.1:1", "128.0.0.1:1",
+		"1.0.0.127:1", "[::ffff:10.0.0.1]:1", "[fe80::1]:1", "example.com:1", "127.1:1", "0:1",
 		"localhost.example.com:1", "localhos:1", "[localhost]:1", "[127.0.0.1]:1",
 		"127.0.0.1.example.com:1", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1"
 	};
