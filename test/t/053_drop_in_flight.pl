@@ -213,6 +213,9 @@ is(scalar(grep { $_->{cluster_id} =~ /^waiting-/ } all_agent_lines($agent)),
 is(log_count($node, qr/(?:WARNING|ERROR|FATAL|PANIC):/, $offset),
 	0, 'all of it quietly');
 
+# What follows takes the events away that the agent's log tells of.
+ok_checked($site);
+
 # ----------------------------------------------------------------------
 # The extension
 # ----------------------------------------------------------------------
