@@ -1,0 +1,264 @@
+# test/t/PowerActionProxy.pm
+#
+# A network between worker and agent that can fail: a process that listens on
+# a TCP port, and passes on every byte to the agent's unix socket and back.
+# On command it delays, stalls or cuts its connections.
+#
+#   start_proxy($agent)       a proxy before an agent; it passes
+#   command($proxy, WORD...)  one of those below; returns when it is obeyed
+#
+#   pass            from now on, and what was held back
+#   delay MS        each byte waits that long, in both directions
+#   stall           nothing is passed on; connections stay open, also new ones
+#   stall-replies   nothing is passed on from the agent
+#   stall-requests  nothing is passed on to the agent
+#   reset           all connections are reset, on both sides
+#   close-replies   end of file towards the worker, on all connections; the
+#                   other direction stays open
+#   close-requests  end of file towards the agent
+#   count           returns how many connections were made so far
+
+package PowerActionProxy;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Carp;
+use Exporter 'import';
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use POSIX ();
+use Socket qw(SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY SHUT_WR);
+use Time::HiRes ();
+
+our @EXPORT = qw(start_proxy command);
+
+my @children;
+
+# Two ends know each other; an end has the bytes that wait to be written to
+# it, each piece with the time it came.
+my %ends;         # by file number
+my $delay = 0;    # seconds
+my %stalled;      # "requests", "replies"
+my $made = 0;
+
+sub add_pair
+{
+	my ($client, $target) = @_;
+	my $server = IO::Socket::UNIX->new(Peer => $target);
+
+	$made++;
+	if (!$server)
+	{
+		close $client;
+		return;
+	}
+	$client->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
+	my %client = (handle => $client, brings => 'requests', waiting => []);
+	my %server = (handle => $server, brings => 'replies', waiting => []);
+	$client{other} = \%server;
+	$server{other} = \%client;
+	for my $end (\%client, \%server)
+	{
+		$end->{handle}->blocking(0);
+		$ends{ $end->{handle}->fileno } = $end;
+	}
+	return;
+}
+
+sub drop_pair
+{
+	my ($end, $reset) = @_;
+
+	for my $each ($end, $end->{other})
+	{
+		delete $ends{ $each->{handle}->fileno };
+		$each->{handle}->setsockopt(SOL_SOCKET, SO_LINGER, pack('ii', 1, 0))
+		  if $reset;
+		close $each->{handle};
+	}
+
+	# they refer to each other
+	delete $end->{other}{other};
+	delete $end->{other};
+	return;
+}
+
+# Writes what has waited long enough; an empty piece is the end of file.
+# False if the connection is broken.
+sub write_waiting
+{
+	my ($end, $now) = @_;
+	my $waiting = $end->{waiting};
+
+	return 1 if $stalled{ $end->{other}{brings} };
+	while (@$waiting && $waiting->[0][0] + $delay <= $now)
+	{
+		if ($waiting->[0][1] eq '')
+		{
+			shutdown $end->{handle}, SHUT_WR;
+			$end->{ended} = 1;
+			shift @$waiting;
+			return 0 if $end->{other}{ended};
+			next;
+		}
+		my $written = $end->{handle}->syswrite($waiting->[0][1]);
+		return $!{EAGAIN} if !defined $written;
+		substr($waiting->[0][1], 0, $written) = '';
+		shift @$waiting if $waiting->[0][1] eq '';
+	}
+	return 1;
+}
+
+sub read_end
+{
+	my ($end, $now) = @_;
+	my $got = $end->{handle}->sysread(my $bytes, 65536);
+
+	return $!{EAGAIN} if !defined $got;
+	$end->{at_end} = 1 if !$got;
+	push @{ $end->{other}{waiting} }, [ $now, $bytes ];
+	return 1;
+}
+
+sub all_pairs
+{
+	return grep { $_->{brings} eq 'requests' } values %ends;
+}
+
+sub obey
+{
+	my ($word, $argument) = @_;
+
+	if ($word eq 'pass')
+	{
+		%stalled = ();
+		$delay = 0;
+	}
+	elsif ($word eq 'delay')
+	{
+		$delay = $argument / 1000;
+	}
+	elsif ($word =~ /^stall(?:-(requests|replies))?$/)
+	{
+		$stalled{$_} = 1 for defined $1 ? $1 : qw(requests replies);
+	}
+	elsif ($word eq 'reset')
+	{
+		drop_pair($_, 1) for all_pairs();
+	}
+	elsif ($word =~ /^close-(requests|replies)$/)
+	{
+		for my $end (all_pairs())
+		{
+			my $target = $1 eq 'requests' ? $end->{other} : $end;
+
+			shutdown $target->{handle}, SHUT_WR;
+		}
+	}
+	elsif ($word ne 'count')
+	{
+		return "no such command: $word";
+	}
+	return $made;
+}
+
+# The process.  Ends when the test does: then there are no more commands.
+sub serve
+{
+	my ($listener, $target, $commands) = @_;
+	my $line = '';
+
+	for (;;)
+	{
+		my $select = IO::Select->new($commands, $listener,
+			map { $_->{handle} } grep { !$_->{at_end} } values %ends);
+		my $pending = grep { @{ $_->{waiting} } } values %ends;
+		my @ready = $select->can_read($pending ? 0.005 : 1);
+		my $now = Time::HiRes::time();
+
+		for my $handle (@ready)
+		{
+			if ($handle == $commands)
+			{
+				$commands->sysread($line, 100, length $line) or return;
+				while ($line =~ s/^(.*)\n//)
+				{
+					$commands->syswrite(obey(split ' ', $1) . "\n");
+				}
+			}
+			elsif ($handle == $listener)
+			{
+				my $client = $listener->accept or next;
+				add_pair($client, $target);
+			}
+			else
+			{
+				# a command may have ended it meanwhile
+				my $end = $ends{ $handle->fileno // -1 } or next;
+				drop_pair($end) if !read_end($end, $now);
+			}
+		}
+		for my $number (keys %ends)
+		{
+			my $end = $ends{$number} or next;
+			drop_pair($end) if !write_waiting($end, $now);
+		}
+	}
+}
+
+# Its description: "target" for a foreign server, "socket" for commands.
+sub start_proxy
+{
+	my ($agent) = @_;
+	my $listener = IO::Socket::INET->new(
+		Listen => 64,
+		LocalAddr => '127.0.0.1',
+		Proto => 'tcp') or croak "could not listen: $!";
+	my ($ours, $its) =
+	  IO::Socket::UNIX->socketpair(Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0)
+	  or croak "no pair of sockets: $!";
+	my $pid = fork() // croak "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		# ends without the END blocks of the test
+		$SIG{PIPE} = 'IGNORE';
+		close $ours;
+		eval { serve($listener, $agent->{socket}, $its) };
+		print STDERR "proxy: $@" if $@;
+		POSIX::_exit(0);
+	}
+	push @children, $pid;
+	close $its;
+	return {
+		target => 'ipv4:127.0.0.1:' . $listener->sockport,
+		socket => $ours };
+}
+
+sub command
+{
+	my ($proxy, @words) = @_;
+	my $answer = '';
+
+	$proxy->{socket}->syswrite("@words\n") or croak "the proxy is gone: $!";
+	while ($answer !~ /\n/)
+	{
+		$proxy->{socket}->sysread($answer, 100, length $answer)
+		  or croak 'the proxy is gone';
+	}
+	chomp $answer;
+	croak $answer if $answer !~ /^\d+$/;
+	return $answer;
+}
+
+END
+{
+	my $status = $?;
+	kill 'KILL', @children;
+	waitpid $_, 0 for @children;
+	$? = $status;
+}
+
+1;
