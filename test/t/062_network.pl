@@ -227,6 +227,38 @@ is( value($site, q{
 	'success|confirmed|1|20',
 	'and the queue, at the first attempt');
 
+# ----------------------------------------------------------------------
+# Names
+# ----------------------------------------------------------------------
+
+# The name server is silent, then denies the name, then knows it.
+my $names = start_name_server();
+create_agent_server($node, 'fleet',
+	"dns://$names->{authority}/agent.test:$proxy{lively}{port}",
+	name => 'named', connect_timeout => '300ms');
+add_account($site, 'named', 'named');
+add_clusters($site, 'named', qw(silent-name unknown-name));
+wait_until('the name is asked for', sub { command($names, 'count') > 0 });
+@ids = request($site, 'power_off', 'silent-name');
+ok_healthy('no answer from the name server');
+poll_value($node, 'fleet',
+	"SELECT waits_for FROM power_action.activity WHERE event_id = $ids[0]",
+	'agent');
+command($names, 'unknown');
+agent_state('named', 'unreachable');
+push @ids, request($site, 'power_off', 'unknown-name');
+ok_healthy('the name is not known');
+like(
+	value($site, q{SELECT last_error FROM power_action.agent_status WHERE server_name = 'named'}),
+	qr/agent\.test/, 'agent_status names it');
+is(event_value($site, $_, 'status, attempts, agent_result'),
+	'pending|0|none', "event $_ waits without an attempt")
+  for @ids;
+command($names, 'known');
+is(finish($site, $_), 'success|confirmed', "the name is known: $_ is done")
+  for @ids;
+is(event_value($site, $_, 'attempts'), 1, 'at the first attempt') for @ids;
+
 is(value($site, 'SELECT courier_starts, errors FROM power_action.worker_status'),
 	'1|0', 'one courier, and no errors');
 ok_checked($site);

@@ -17,6 +17,13 @@
 #                   other direction stays open
 #   close-requests  end of file towards the agent
 #   count           returns how many connections were made so far
+#
+#   start_name_server()       knows one name, agent.test, which is 127.0.0.1;
+#                             it is silent at first
+#
+#   silent, unknown, known    what it says from now on when it is asked for it:
+#                             nothing, that there is none, its address
+#   count                     how often it was asked so far
 
 package PowerActionProxy;
 
@@ -32,7 +39,7 @@ use POSIX ();
 use Socket qw(SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY SHUT_WR);
 use Time::HiRes ();
 
-our @EXPORT = qw(start_proxy command);
+our @EXPORT = qw(start_proxy start_name_server command);
 
 my @children;
 
@@ -208,14 +215,11 @@ sub serve
 	}
 }
 
-# Its description: "target" for a foreign server, "socket" for commands.
-sub start_proxy
+# Runs the function in a process of its own with the other end of a socket for
+# commands; returns ours.
+sub start_child
 {
-	my ($agent) = @_;
-	my $listener = IO::Socket::INET->new(
-		Listen => 64,
-		LocalAddr => '127.0.0.1',
-		Proto => 'tcp') or croak "could not listen: $!";
+	my ($code) = @_;
 	my ($ours, $its) =
 	  IO::Socket::UNIX->socketpair(Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0)
 	  or croak "no pair of sockets: $!";
@@ -226,15 +230,90 @@ sub start_proxy
 		# ends without the END blocks of the test
 		$SIG{PIPE} = 'IGNORE';
 		close $ours;
-		eval { serve($listener, $agent->{socket}, $its) };
-		print STDERR "proxy: $@" if $@;
+		eval { $code->($its) };
+		print STDERR "network: $@" if $@;
 		POSIX::_exit(0);
 	}
 	push @children, $pid;
 	close $its;
+	return $ours;
+}
+
+# Its description: "target" for a foreign server, "socket" for commands.
+sub start_proxy
+{
+	my ($agent) = @_;
+	my $listener = IO::Socket::INET->new(
+		Listen => 64,
+		LocalAddr => '127.0.0.1',
+		Proto => 'tcp') or croak "could not listen: $!";
+
 	return {
+		port => $listener->sockport,
 		target => 'ipv4:127.0.0.1:' . $listener->sockport,
-		socket => $ours };
+		socket => start_child(
+			sub { serve($listener, $agent->{socket}, $_[0]) }) };
+}
+
+# An answer in the format of RFC 1035: of the query its id and its question.
+# Only addresses of IPv4 are known.
+sub dns_answer
+{
+	my ($query, $known) = @_;
+	my ($length, $type) = (0, 0);
+
+	# the name is labels up to an empty one
+	$length += 1 + ord substr($query, 12 + $length, 1)
+	  while ord substr($query, 12 + $length, 1);
+	$type = unpack 'n', substr($query, 13 + $length, 2);
+	my $found = $known && $type == 1;
+
+	return
+	    substr($query, 0, 2)
+	  . pack('n5', $known ? 0x8180 : 0x8183, 1, $found ? 1 : 0, 0, 0)
+	  . substr($query, 12, $length + 5)
+	  . ($found ? pack('n3NnC4', 0xc00c, 1, 1, 0, 4, 127, 0, 0, 1) : '');
+}
+
+sub serve_names
+{
+	my ($socket, $commands) = @_;
+	my $says = 'silent';
+	my $asked = 0;
+	my $line = '';
+
+	for (;;)
+	{
+		for my $handle (IO::Select->new($socket, $commands)->can_read)
+		{
+			if ($handle == $commands)
+			{
+				$commands->sysread($line, 100, length $line) or return;
+				while ($line =~ s/^(.*)\n//)
+				{
+					$says = $1 if $1 ne 'count';
+					$commands->syswrite("$asked\n");
+				}
+				next;
+			}
+			my $from = $socket->recv(my $query, 512) or next;
+			$asked++;
+			$socket->send(dns_answer($query, $says eq 'known'), 0, $from)
+			  if $says ne 'silent';
+		}
+	}
+}
+
+# "authority" is the middle of a target dns://AUTHORITY/agent.test:PORT.
+sub start_name_server
+{
+	my $socket =
+	  IO::Socket::INET->new(LocalAddr => '127.0.0.1', Proto => 'udp')
+	  or croak "no socket for names: $!";
+
+	return {
+		authority => '127.0.0.1:' . $socket->sockport,
+		socket => start_child(sub { serve_names($socket, $_[0]) }) };
 }
 
 sub command
