@@ -1017,7 +1017,7 @@ COMMENT ON COLUMN power_action.worker_status.since IS
 COMMENT ON COLUMN power_action.worker_status.in_flight IS
 	'calls under way';
 COMMENT ON COLUMN power_action.worker_status.deferred IS
-	'outcomes that wait for a locked row';
+	'outcomes that wait for a locked row, or for the end of an error that passes, such as a full disk';
 COMMENT ON COLUMN power_action.worker_status.calls IS
 	'calls sent since it started';
 COMMENT ON COLUMN power_action.worker_status.finished IS

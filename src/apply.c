@@ -431,8 +431,11 @@ forget_trouble(PaUnit *unit)
 	if (!unit->troubled)
 		return;
 	unit->troubled = false;
-	if (--troubled_units == 0)
-		logged_trouble = 0;
+	if (--troubled_units > 0)
+		return;
+	logged_trouble = 0;
+	ereport(LOG,
+			(errmsg("power_action has written all outcomes that could not be written")));
 }
 
 /* Not now: the unit comes again, later each time. */
