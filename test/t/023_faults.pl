@@ -203,7 +203,7 @@ is(finish($site, request($site, 'power_on', 'c-2')),
 	'success|confirmed', 'agent is back');
 $courier = courier_pid();
 my $starts = value($site, 'SELECT courier_starts FROM power_action.worker_status');
-ok(kill('STOP', $courier), 'courier is stopped');
+ok(freeze_process($courier), 'courier is stopped');
 $id = request($site, 'power_off', 'c-2');
 is(finish($site, $id), 'success|confirmed', 'done all the same');
 is( value(

@@ -88,7 +88,7 @@ set_conf($site, 'power_action.max_attempts', 1000);
 
 my @ids = map { request($site, 'power_off', $_) } qw(sleeper-1 sleeper-2);
 agent_lines($stopped, $_, 'start', 1) for qw(sleeper-1 sleeper-2);
-kill 'STOP', $stopped->{pid};
+freeze_process($stopped->{pid});
 poll_value($node, 'fleet', qq{
 	SELECT count(*) > 1 FROM power_action.attempt
 	WHERE event_id = $ids[0] AND status_code = 'DEADLINE_EXCEEDED'});

@@ -63,7 +63,7 @@ sub held
 	poll_value($node, 'fleet',
 		q{SELECT state FROM power_action.agent_status WHERE server_name = 'agent'},
 		'ready');
-	kill 'STOP', $agent->{pid};
+	freeze_process($agent->{pid});
 	return in_flight($site, $cluster);
 }
 

@@ -186,6 +186,9 @@ is(scalar(grep { orders("plain-$_") != 1 || orders("again-$_") != 1 } 1 .. $herd
 is(scalar(grep { orders("never-$_") } 1 .. $herd),
 	0, 'and never for a request that failed');
 is(worker_pid($node, 'fleet'), $worker, 'the worker has lived on');
+is(log_count($node, qr/power_action has written all outcomes/, $offset),
+	1, 'and says that it is over');
+is(log_count($node, $refused, $offset), 1, 'after the only other line');
 
 # ----------------------------------------------------------------------
 # While a worker starts
@@ -245,7 +248,7 @@ pass('WAL full: the server ends in a panic');
 make_room();
 
 # Whether its own restart came too early depends on when there was room.
-my ($postmaster) = $node->{_pid};
+my $postmaster = $node->{_pid};
 my $gone = 0;
 wait_until(
 	'the server is up again, or has given up',

@@ -233,8 +233,9 @@ is( value($site, q{
 
 # The name server is silent, then denies the name, then knows it.
 my $names = start_name_server();
+my $here = start_proxy($agent);
 create_agent_server($node, 'fleet',
-	"dns://$names->{authority}/agent.test:$proxy{lively}{port}",
+	"dns://$names->{authority}/agent.test:$here->{port}",
 	name => 'named', connect_timeout => '300ms');
 add_account($site, 'named', 'named');
 add_clusters($site, 'named', qw(silent-name unknown-name));
@@ -254,10 +255,24 @@ like(
 is(event_value($site, $_, 'status, attempts, agent_result'),
 	'pending|0|none', "event $_ waits without an attempt")
   for @ids;
-command($names, 'known');
+command($names, '127.0.0.1');
 is(finish($site, $_), 'success|confirmed', "the name is known: $_ is done")
   for @ids;
 is(event_value($site, $_, 'attempts'), 1, 'at the first attempt') for @ids;
+
+# The agent moves, and the name with it.
+my $there = start_proxy($agent,
+	LocalAddr => '127.0.0.2', LocalPort => $here->{port});
+command($here, 'refuse');
+agent_state('named', 'unreachable');
+$id = request($site, 'power_on', 'unknown-name');
+poll_value($node, 'fleet',
+	"SELECT waits_for FROM power_action.activity WHERE event_id = $id",
+	'agent');
+command($names, '127.0.0.2');
+is(finish($site, $id), 'success|confirmed', 'the name has moved: done');
+is(event_value($site, $id, 'attempts'), 1, 'at the first attempt');
+cmp_ok(command($there, 'count'), '>', 0, 'at the new address');
 
 is(value($site, 'SELECT courier_starts, errors FROM power_action.worker_status'),
 	'1|0', 'one courier, and no errors');

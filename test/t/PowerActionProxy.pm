@@ -4,7 +4,9 @@
 # a TCP port, and passes on every byte to the agent's unix socket and back.
 # On command it delays, stalls or cuts its connections.
 #
-#   start_proxy($agent)       a proxy before an agent; it passes
+#   start_proxy($agent)       a proxy before an agent; it passes.  More
+#                             arguments: those of IO::Socket::INET, to listen
+#                             elsewhere than at a free port of 127.0.0.1
 #   command($proxy, WORD...)  one of those below; returns when it is obeyed
 #
 #   pass            from now on, and what was held back
@@ -16,12 +18,12 @@
 #   close-replies   end of file towards the worker, on all connections; the
 #                   other direction stays open
 #   close-requests  end of file towards the agent
+#   refuse          the same, and nobody listens any more
 #   count           returns how many connections were made so far
 #
-#   start_name_server()       knows one name, agent.test, which is 127.0.0.1;
-#                             it is silent at first
+#   start_name_server()       knows one name, agent.test; it is silent at first
 #
-#   silent, unknown, known    what it says from now on when it is asked for it:
+#   silent, unknown, ADDRESS  what it says from now on when it is asked for it:
 #                             nothing, that there is none, its address
 #   count                     how often it was asked so far
 
@@ -48,6 +50,7 @@ my @children;
 my %ends;         # by file number
 my $delay = 0;    # seconds
 my %stalled;      # "requests", "replies"
+my $refuses = 0;
 my $made = 0;
 
 sub add_pair
@@ -151,9 +154,10 @@ sub obey
 	{
 		$stalled{$_} = 1 for defined $1 ? $1 : qw(requests replies);
 	}
-	elsif ($word eq 'reset')
+	elsif ($word eq 'reset' || $word eq 'refuse')
 	{
 		drop_pair($_, 1) for all_pairs();
+		$refuses = $word eq 'refuse';
 	}
 	elsif ($word =~ /^close-(requests|replies)$/)
 	{
@@ -179,7 +183,7 @@ sub serve
 
 	for (;;)
 	{
-		my $select = IO::Select->new($commands, $listener,
+		my $select = IO::Select->new($commands, $refuses ? () : $listener,
 			map { $_->{handle} } grep { !$_->{at_end} } values %ends);
 		my $pending = grep { @{ $_->{waiting} } } values %ends;
 		my @ready = $select->can_read($pending ? 0.005 : 1);
@@ -192,8 +196,12 @@ sub serve
 				$commands->sysread($line, 100, length $line) or return;
 				while ($line =~ s/^(.*)\n//)
 				{
-					$commands->syswrite(obey(split ' ', $1) . "\n");
+					my $answer = obey(split ' ', $1);
+
+					close $listener if $refuses;
+					$commands->syswrite("$answer\n");
 				}
+				last if $refuses;
 			}
 			elsif ($handle == $listener)
 			{
@@ -242,15 +250,17 @@ sub start_child
 # Its description: "target" for a foreign server, "socket" for commands.
 sub start_proxy
 {
-	my ($agent) = @_;
+	my ($agent, %place) = @_;
 	my $listener = IO::Socket::INET->new(
 		Listen => 64,
 		LocalAddr => '127.0.0.1',
-		Proto => 'tcp') or croak "could not listen: $!";
+		Proto => 'tcp',
+		%place) or croak "could not listen: $!";
 
+	# ours is closed with the variable: only the process has it then
 	return {
 		port => $listener->sockport,
-		target => 'ipv4:127.0.0.1:' . $listener->sockport,
+		target => 'ipv4:' . $listener->sockhost . ':' . $listener->sockport,
 		socket => start_child(
 			sub { serve($listener, $agent->{socket}, $_[0]) }) };
 }
@@ -259,20 +269,22 @@ sub start_proxy
 # Only addresses of IPv4 are known.
 sub dns_answer
 {
-	my ($query, $known) = @_;
+	my ($query, $address) = @_;
 	my ($length, $type) = (0, 0);
 
 	# the name is labels up to an empty one
 	$length += 1 + ord substr($query, 12 + $length, 1)
 	  while ord substr($query, 12 + $length, 1);
 	$type = unpack 'n', substr($query, 13 + $length, 2);
-	my $found = $known && $type == 1;
+	my $found = defined $address && $type == 1;
 
 	return
 	    substr($query, 0, 2)
-	  . pack('n5', $known ? 0x8180 : 0x8183, 1, $found ? 1 : 0, 0, 0)
+	  . pack('n5', defined $address ? 0x8180 : 0x8183, 1, $found ? 1 : 0, 0, 0)
 	  . substr($query, 12, $length + 5)
-	  . ($found ? pack('n3NnC4', 0xc00c, 1, 1, 0, 4, 127, 0, 0, 1) : '');
+	  . ($found
+		? pack('n3NnC4', 0xc00c, 1, 1, 0, 4, split /\./, $address)
+		: '');
 }
 
 sub serve_names
@@ -298,7 +310,9 @@ sub serve_names
 			}
 			my $from = $socket->recv(my $query, 512) or next;
 			$asked++;
-			$socket->send(dns_answer($query, $says eq 'known'), 0, $from)
+			$socket->send(
+				dns_answer($query, $says eq 'unknown' ? undef : $says),
+				0, $from)
 			  if $says ne 'silent';
 		}
 	}
