@@ -61,7 +61,7 @@ $(call require,command -v $(CC),no C compiler ($(CC)))
 $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
-$(call require,pkg-config openssl,OpenSSL (libssl) is missing)
+$(call require,pkg-config libssl libcrypto,the headers of OpenSSL (libssl-dev) are missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 endif
 
@@ -83,7 +83,7 @@ PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
 OBJS = $(patsubst %,src/%.o,\
-	agent_server apply argument backoff claim courier_link \
+	agent_option agent_server apply argument backoff claim courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
 	inventory job_store launcher outcome outcome_store power_action \
 	queue queue_job request request_store settings shared_state stats status_code \
@@ -161,8 +161,8 @@ courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
-	arena call channel delivery frame log loop main output reply text \
-	unary)
+	arena call channel credentials delivery file frame log loop main \
+	output pem reply server text token unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	action behaviour call connection file health ledger log main memory \
 	options pem provider_simulated request rule_file server service \

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 /* A port from 1 to 65535, in digits up to the end of the text. */
@@ -139,4 +140,77 @@ pa_target_parse(const char *text, PaTarget *target, const char **hint)
 	*hint = "Use host:port, dns:///host:port, ipv4:address:port, ipv6:[address]:port or unix:/path.";
 	target->prefix = "dns:///";
 	return is_host_and_port(text);
+}
+
+/* Calls the test with each address of a list, without port and brackets. */
+static bool
+all_addresses(const char *text, bool (*test) (const char *address))
+{
+	for (const char *end; text; text = *end ? end + 1 : NULL)
+	{
+		const char *begin = text[0] == '[' ? text + 1 : text;
+		const char *stop;
+		char		address[INET6_ADDRSTRLEN];
+
+		end = text + strcspn(text, ",");
+		stop = text[0] == '[' ? strchr(text, ']') : strchr(text, ':');
+		if (stop == NULL || stop > end ||
+			(size_t) (stop - begin) >= sizeof(address))
+			return false;
+		memcpy(address, begin, stop - begin);
+		address[stop - begin] = '\0';
+		if (!test(address))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_loopback(const char *address)
+{
+	struct in_addr four;
+	struct in6_addr six;
+
+	if (inet_pton(AF_INET, address, &four) == 1)
+		return *(const unsigned char *) &four == 127;
+	return inet_pton(AF_INET6, address, &six) == 1 &&
+		memcmp(&six, &in6addr_loopback, sizeof(six)) == 0;
+}
+
+bool
+pa_target_is_local(const char *target)
+{
+	if (strncmp(target, "unix:", 5) == 0)
+		return true;
+	if (strncmp(target, "ipv4:", 5) == 0 || strncmp(target, "ipv6:", 5) == 0)
+		return all_addresses(target + 5, is_loopback);
+	if (strncmp(target, "dns:", 4) == 0)
+	{
+		const char *name = target + 4;
+
+		/* what a name server says may be anything */
+		if (strncmp(name, "//", 2) == 0 && name[2] != '/')
+			return false;
+		if (strncmp(name, "///", 3) == 0)
+			name += 3;
+		return strncasecmp(name, "localhost:", 10) == 0 ||
+			all_addresses(name, is_loopback);
+	}
+	return false;
+}
+
+bool
+pa_target_is_list(const char *target)
+{
+	return strncmp(target, "unix:", 5) != 0 && strchr(target, ',') != NULL;
+}
+
+bool
+pa_target_is_host(const char *text)
+{
+	size_t		length = strspn(text, "abcdefghijklmnopqrstuvwxyz"
+								"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+
+	return length > 0 && length <= 253 && text[length] == '\0' &&
+		isalnum((unsigned char) text[0]);
 }

@@ -29,4 +29,19 @@ typedef struct PaTarget
 extern bool pa_target_parse(const char *text, PaTarget *target,
 							const char **hint);
 
+/*
+ * The rest takes targets in their normal form.
+ *
+ * True if all that is sent stays on this machine: a unix socket, or addresses
+ * of the loopback interface only (127.0.0.0/8, ::1, the name localhost unless
+ * a name server is asked for it).
+ */
+extern bool pa_target_is_local(const char *target);
+
+/* true if it has several addresses, so that none of them is the agent's name */
+extern bool pa_target_is_list(const char *target);
+
+/* true if the text can be the name in a certificate: of a host, or IPv4 */
+extern bool pa_target_is_host(const char *text);
+
 #endif							/* PA_TARGET_H */
