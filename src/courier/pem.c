@@ -212,7 +212,7 @@ pa_pem_check_key(const char *text, size_t length, const char *chain,
 	{
 		if (asked)
 			remark(problem, "the key is encrypted, which is not supported");
-		else if (at_end())
+		else if (strstr(text, "PRIVATE KEY-----") == NULL)
 			remark(problem, "there is no private key in it");
 		else
 			remark_reason(problem, "the key cannot be read");
