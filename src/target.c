@@ -188,9 +188,7 @@ pa_target_is_local(const char *target)
 	{
 		const char *name = target + 4;
 
-		/* what a name server says may be anything */
-		if (strncmp(name, "//", 2) == 0 && name[2] != '/')
-			return false;
+		/* no name server may be asked: it could say anything */
 		if (strncmp(name, "///", 3) == 0)
 			name += 3;
 		return strncasecmp(name, "localhost:", 10) == 0 ||
