@@ -333,6 +333,8 @@ sub shows
 	return $text =~ /planted-secret|PRIVATE KEY/ ? 1 : 0;
 }
 
+is(log_count($node, qr/LOG:  power_action courier: .*(?:Handshake|server name)/),
+	0, 'nor is the log filled by what TLS repeats every second');
 is(shows(slurp_file($node->logfile)), 0, 'no secret in the log, at debug5');
 is(shows(slurp_file("/proc/$courier/cmdline")), 0, 'or among the arguments');
 # not for its own user to read, either, but for root
