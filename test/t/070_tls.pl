@@ -163,6 +163,22 @@ for my $case (@wrong)
 	value($site, 'DROP SERVER wrong');
 }
 
+# One that takes the connection and never says a word.
+{
+	my $silent = IO::Socket::INET->new(
+		LocalAddr => '127.0.0.1',
+		Listen => 8);
+
+	create_agent_server(
+		$node, 'fleet',
+		'ipv4:127.0.0.1:' . $silent->sockport,
+		name => 'silent',
+		secure(connect_timeout => '300ms'));
+	wait_for_status('silent', qr/^unreachable\|./,
+		'an agent that does not shake hands');
+	value($site, 'DROP SERVER silent');
+}
+
 # The lowest version of TLS is 1.2.  An agent that has only 1.1 must be
 # refused by our side.
 SKIP:
