@@ -142,7 +142,5 @@ is((foreign_calls($newer, 'nobody'))[0]{account_name},
 	'no id', 'the name comes in the same field');
 
 ok_checked($site, unlogged => ['foreign', 'newer']);
-$agent->kill_kill;
-$newer->kill_kill;
 
 done_testing();
