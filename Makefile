@@ -61,11 +61,11 @@ $(call require,command -v $(CC),no C compiler ($(CC)))
 $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
+$(call require,pkg-config libssl libcrypto,the headers of OpenSSL (libssl-dev) are missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 $(call require,pkg-config inih,the library inih is missing)
 $(call require,pkg-config libcurl,the library curl is missing)
 $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
-$(call require,pkg-config libcrypto,the library libcrypto of OpenSSL is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -86,11 +86,11 @@ PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
 OBJS = $(patsubst %,src/%.o,\
-	agent_server apply argument backoff claim courier_link \
+	agent_option agent_server apply argument backoff claim courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
 	inventory job_store launcher outcome outcome_store power_action \
 	queue queue_job request request_store settings shared_state stats status_code \
-	store_plan target_store verdict wait wait_event wire_text words \
+	store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o
 
@@ -121,7 +121,7 @@ include $(PGXS)
 # Generated code
 # ----------------------------------------------------------------------
 
-proto_headers = build/proto/agent.pb-c.h build/proto/courier.pb-c.h
+proto_headers = $(patsubst %,build/proto/%.pb-c.h,agent courier health)
 .SECONDARY: $(proto_headers) $(proto_headers:.h=.c)
 
 # One run writes the code and its header.
@@ -159,24 +159,25 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lcrypto
+	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lssl -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
-	arena call channel delivery frame log loop main output reply text \
-	unary)
+	arena call channel credentials delivery file frame log loop main \
+	output pem reply server text token unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour connection ec2_account ec2_batch \
-	ec2_credentials ec2_order ec2_pace ec2_query ec2_result flat_json \
-	http_loop ini_file ledger log main memory options provider_ec2 \
-	provider_router provider_simulated provider_types report request \
-	rule_file secret_file server service sigv4 status_name table timer units)
+	account account_file action behaviour call connection ec2_account \
+	ec2_batch ec2_credentials ec2_order ec2_pace ec2_query ec2_result file \
+	flat_json health http_loop ini_file ledger log main memory options pem \
+	provider_ec2 provider_router provider_simulated provider_types report \
+	request rule_file secret_file server service sigv4 status_name table \
+	timer tls token units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff status_code verdict words)
-proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
+	backoff status_code target verdict words)
+proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)
 	@mkdir -p $(@D)

@@ -803,7 +803,7 @@ CREATE FUNCTION power_action.agent_validator(options text[], catalog oid)
 	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.agent_validator(text[], oid) FROM PUBLIC;
 COMMENT ON FUNCTION power_action.agent_validator(text[], oid) IS
-	'Checks the options of foreign servers of power_agent. Errors: HV00D unknown option, HV024 bad value, HV002 no target, HV00D any option of something that is no server';
+	'Checks the options of foreign servers of power_agent. Errors: HV00D unknown option, HV024 bad value, HV002 no target, HV021 options that do not go together, 42501 files named by others than superusers and members of pg_read_server_files, HV00D any option of something that is no server. A file that cannot be used is a WARNING';
 
 CREATE FOREIGN DATA WRAPPER power_agent
 	NO HANDLER VALIDATOR power_action.agent_validator;
@@ -985,7 +985,7 @@ COMMENT ON COLUMN power_action.agent_status.in_flight IS
 COMMENT ON COLUMN power_action.agent_status.waiting IS
 	'jobs for this agent that the current role may see, less those in flight';
 COMMENT ON COLUMN power_action.agent_status.last_error IS
-	'why it could not be reached the last time';
+	'why it could not be reached the last time; while it is ready, what is wrong with the files of the server, NULL for nothing';
 
 CREATE VIEW power_action.worker_status
 WITH (security_invoker = true) AS
@@ -1017,7 +1017,7 @@ COMMENT ON COLUMN power_action.worker_status.since IS
 COMMENT ON COLUMN power_action.worker_status.in_flight IS
 	'calls under way';
 COMMENT ON COLUMN power_action.worker_status.deferred IS
-	'outcomes that wait for a locked row';
+	'outcomes that wait for a locked row, or for the end of an error that passes, such as a full disk';
 COMMENT ON COLUMN power_action.worker_status.calls IS
 	'calls sent since it started';
 COMMENT ON COLUMN power_action.worker_status.finished IS

@@ -36,6 +36,8 @@ static dlist_head pending;
 static int	pending_count;
 static int64 finished_events;
 static int	deferred_units;
+static int	troubled_units;		/* of those that are pending */
+static int	logged_trouble;		/* SQLSTATE of their last error; 0: none */
 static int64 failed_transactions;
 static bool notify_skipped;		/* of the present streak, one was logged */
 static bool notify_suspended;	/* in the next transaction */
@@ -395,6 +397,47 @@ finish_unit(PaUnit *unit)
 	MemoryContextDelete(unit->context);
 }
 
+/*
+ * An error that passes by itself, such as a full disk.  Said once for all the
+ * units that meet it, until every one of them is written.  A lock is no error:
+ * "activity" shows who waits for one.
+ */
+static void
+note_trouble(PaUnit *unit, const ErrorData *error)
+{
+	if (unit->lock_wait)
+		return;
+	if (!unit->troubled)
+		troubled_units++;
+	unit->troubled = true;
+	if (error->sqlerrcode == logged_trouble)
+		return;
+	logged_trouble = error->sqlerrcode;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("power_action cannot write outcomes at present: %s",
+					error->message),
+			 errdetail("The first is that of event " INT64_FORMAT ".",
+					   unit->outcome_count > 0 ?
+					   unit->outcomes[0]->event_id : INT64CONST(0)),
+			 errhint("They are kept and written later, tried at growing intervals of up to %d s; the same error is not logged again.",
+					 DEFER_MAX_MS / 1000),
+			 error->context ? errcontext("%s", error->context) : 0));
+}
+
+static void
+forget_trouble(PaUnit *unit)
+{
+	if (!unit->troubled)
+		return;
+	unit->troubled = false;
+	if (--troubled_units > 0)
+		return;
+	logged_trouble = 0;
+	ereport(LOG,
+			(errmsg("power_action has written all outcomes that could not be written")));
+}
+
 /* Not now: the unit comes again, later each time. */
 static void
 defer_unit(PaUnit *unit, TimestampTz now)
@@ -482,7 +525,10 @@ write_or_defer(PaUnit **units, int count, TimestampTz now)
 	if (error == NULL)
 	{
 		for (int i = 0; i < written; i++)
+		{
+			forget_trouble(units[i]);
 			finish_unit(units[i]);
+		}
 		for (int i = written; i < count; i++)
 			defer_unit(units[i], now);
 		return written;
@@ -503,7 +549,9 @@ write_or_defer(PaUnit **units, int count, TimestampTz now)
 	}
 
 	units[0]->lock_wait = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-	if (!error_is_transient(error->sqlerrcode))
+	if (error_is_transient(error->sqlerrcode))
+		note_trouble(units[0], error);
+	else
 	{
 		bool		refused_before = units[0]->change == NULL &&
 			units[0]->failures > 0;

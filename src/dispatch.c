@@ -54,6 +54,13 @@ pa_dispatch_calls_sent(void)
  * Servers
  */
 
+/* an option that need not be given */
+static char *
+encode_option(const char *text)
+{
+	return text ? pa_wire_text_encode(text) : (char *) "";
+}
+
 static void
 send_configure(const PaServer *server)
 {
@@ -67,6 +74,12 @@ send_configure(const PaServer *server)
 	configure.keepalive_time_ms = server->options.keepalive_time;
 	configure.max_message_size = server->options.max_message_size;
 	configure.round_robin = server->options.round_robin;
+	configure.tls = server->options.tls;
+	configure.root_cert_file = encode_option(server->options.root_cert_file);
+	configure.cert_file = encode_option(server->options.cert_file);
+	configure.key_file = encode_option(server->options.key_file);
+	configure.tls_server_name = encode_option(server->options.tls_server_name);
+	configure.auth_token_file = encode_option(server->options.auth_token_file);
 	frame.body_case = COURIER__FRAME__BODY_CONFIGURE;
 	frame.configure = &configure;
 	pa_courier_send(&frame);
@@ -84,27 +97,15 @@ send_remove(const PaServer *server)
 	pa_courier_send(&frame);
 }
 
-/* true if the connection itself has to be made anew */
-static bool
-connection_differs(const PaAgentServer *a, const PaAgentServer *b)
-{
-	return strcmp(a->target, b->target) != 0 ||
-		a->connect_timeout != b->connect_timeout ||
-		a->keepalive_time != b->keepalive_time ||
-		a->max_message_size != b->max_message_size ||
-		a->round_robin != b->round_robin;
-}
-
 static void
 copy_options(PaServer *server, const PaAgentServer *options)
 {
 	MemoryContext old = MemoryContextSwitchTo(server_context);
 
-	if (server->options.target)
-		pfree(server->options.target);
+	pa_agent_option_free_texts(&server->options);
 	server->options = *options;
 	server->options.server_name = server->name;
-	server->options.target = pstrdup(options->target);
+	pa_agent_option_own_texts(&server->options);
 	MemoryContextSwitchTo(old);
 }
 
@@ -125,7 +126,7 @@ pa_dispatch_servers(TimestampTz now)
 		const PaAgentServer *options = lfirst(cell);
 		PaServer   *server = pa_queue_server(options->server_name);
 		bool		connect = !server->defined ||
-			connection_differs(&server->options, options);
+			!pa_agent_option_same_connection(&server->options, options);
 
 		copy_options(server, options);
 		server->defined = true;

@@ -553,6 +553,14 @@ pa_outcome_of_result(const Courier__Result *result, TimestampTz now)
 	answer.not_delivered = result->not_delivered;
 	answer.now = now;
 
+	/* what an administrator has to put right should not need guessing */
+	if (answer.code == PA_STATUS_UNAUTHENTICATED)
+		answer.message =
+			psprintf(cluster->server->options.auth_token_file ?
+					 "the agent does not accept the token of server \"%s\": %s" :
+					 "the agent wants a token, and server \"%s\" has no auth_token_file: %s",
+					 cluster->server->name, answer.message);
+
 	if (answer.code == PA_STATUS_OK)
 		take_reply(cluster, result, &answer);
 	else

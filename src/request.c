@@ -81,11 +81,12 @@ transaction_ends(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+			/* first: what is both requested and cancelled is not to be sent */
+			if (at_commit.cancellations)
+				pa_shared_notify_cancellation(MyDatabaseId);
 			if (at_commit.low != 0)
 				pa_shared_notify_requests(MyDatabaseId, at_commit.low,
 										  at_commit.high);
-			if (at_commit.cancellations)
-				pa_shared_notify_cancellation(MyDatabaseId);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:

@@ -35,7 +35,7 @@
  */
 static void
 execute(PaPlan *plan, const Datum *values, const char *nulls,
-		PaResult *result)
+		const PaGiven *given, PaResult *result)
 {
 	static const char *const not_wanted[] = {
 		"enable_seqscan", "enable_bitmapscan", "enable_memoize",
@@ -43,29 +43,15 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 	};
 	int			settings = 0;
 
-	if (plan->plan == NULL)
+	if (pa_plan_will_be_made(plan))
 	{
-		SPIPlanPtr	prepared;
-
-		SPI_connect();
-		prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
-									  CURSOR_OPT_GENERIC_PLAN);
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "could not prepare statement: %s",
-				 SPI_result_code_string(SPI_result));
-		SPI_finish();
-		plan->plan = prepared;
 		settings = NewGUCNestLevel();
-	}
-	else if (!SPI_plan_is_valid(plan->plan))
-		settings = NewGUCNestLevel();
-
-	if (settings != 0)
 		for (size_t i = 0; i < lengthof(not_wanted); i++)
 			(void) set_config_option(not_wanted[i], "off", PGC_USERSET,
 									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 									 false);
-	pa_plan_execute(plan, values, nulls, false, 0, result);
+	}
+	pa_plan_execute_given(plan, values, nulls, given, result);
 	if (settings != 0)
 		AtEOXact_GUC(true, settings);
 }
@@ -151,7 +137,7 @@ find_visible(PaRequestItem **sorted, int count)
 	Datum		argument = id_array(sorted, count);
 	PaResult	result;
 
-	execute(&plan, &argument, NULL, &result);
+	execute(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
 	pa_plan_finish(&result);
@@ -187,7 +173,7 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 	int			context;
 
 	pa_inventory_become_owner(&user, &context);
-	execute(&plan, &argument, NULL, &result);
+	execute(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
@@ -281,9 +267,9 @@ optional_text(const text *value, char *null)
 }
 
 /*
- * $1 to $14 are of the request, $15 to $21 of the clusters: one value each,
- * or arrays with one element for each cluster.  The ids of the events come in
- * the order of the arrays.
+ * $1 to $14 are of the request.  The clusters are rows that are given; a
+ * single one comes as $15 to $21.  The ids of the events come in the order of
+ * the rows.
  */
 #define INSERT_EVENTS(items) \
 	"WITH e AS (INSERT INTO power_action.event AS n (action, cluster_id, " \
@@ -302,11 +288,7 @@ optional_text(const text *value, char *null)
 	"instances_total) "
 #define ONE_ITEM \
 	"(SELECT $15, $16, $17, $18, $19, $20, $21)"
-#define MANY_ITEMS \
-	"ROWS FROM (pg_catalog.unnest($15), pg_catalog.unnest($16), " \
-	"pg_catalog.unnest($17), pg_catalog.unnest($18), " \
-	"pg_catalog.unnest($19), pg_catalog.unnest($20), " \
-	"pg_catalog.unnest($21))"
+#define MANY_ITEMS "given"
 /* waits for another session that is inserting the same key */
 #define UNLESS_REPEATED \
 	"ON CONFLICT (requested_by, request_key, cluster_id) " \
@@ -327,9 +309,6 @@ optional_text(const text *value, char *null)
 	INT8OID, OIDOID
 #define ONE_TYPES \
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
-#define MANY_TYPES \
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
-	TEXTARRAYOID, INT4ARRAYOID
 
 #define REQUEST_ARGUMENTS	14
 #define ITEM_ARGUMENTS		7
@@ -348,12 +327,12 @@ static PaPlan insert_one_keyed = {
 
 static PaPlan insert_many = {
 	INSERT_EVENTS(MANY_ITEMS) INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
 };
 
 static PaPlan insert_many_keyed = {
 	INSERT_EVENTS(MANY_ITEMS) UNLESS_REPEATED INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
 };
 
 static void
@@ -402,42 +381,22 @@ item_values(const PaRequestItem *item, Datum *values, bool *nulls)
 	nulls[6] = !item->found;
 }
 
+/* The rows "given" of many clusters. */
 static void
-item_arguments(PaRequestItem **items, int count, Datum *arguments,
-			   char *argument_nulls)
+give_items(PaGiven *given, PaRequestItem **items, int count)
 {
-	Datum	   *columns[ITEM_ARGUMENTS];
-	bool	   *column_nulls[ITEM_ARGUMENTS];
-	Datum		values[ITEM_ARGUMENTS];
-	bool		nulls[ITEM_ARGUMENTS];
+	static const PaColumn columns[ITEM_ARGUMENTS] = {
+		{"cluster_id", TEXTOID}, {"cluster_name", TEXTOID},
+		{"account_name", TEXTOID}, {"server_name", TEXTOID},
+		{"error_code", TEXTOID}, {"error_message", TEXTOID},
+		{"instances_total", INT4OID}
+	};
 
-	if (count == 1)
-	{
-		item_values(items[0], arguments, nulls);
-		for (int c = 0; c < ITEM_ARGUMENTS; c++)
-			argument_nulls[c] = nulls[c] ? 'n' : ' ';
-		return;
-	}
-
-	for (int c = 0; c < ITEM_ARGUMENTS; c++)
-	{
-		columns[c] = palloc(sizeof(Datum) * count);
-		column_nulls[c] = palloc(sizeof(bool) * count);
-	}
+	pa_given_begin(given, columns, ITEM_ARGUMENTS);
 	for (int i = 0; i < count; i++)
 	{
-		item_values(items[i], values, nulls);
-		for (int c = 0; c < ITEM_ARGUMENTS; c++)
-		{
-			columns[c][i] = values[c];
-			column_nulls[c][i] = nulls[c];
-		}
-	}
-	for (int c = 0; c < ITEM_ARGUMENTS; c++)
-	{
-		arguments[c] = pa_array(columns[c], column_nulls[c], count,
-								c == 6 ? INT4OID : TEXTOID);
-		argument_nulls[c] = ' ';
+		item_values(items[i], given->values, given->nulls);
+		pa_given_add(given);
 	}
 }
 
@@ -448,22 +407,31 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 {
 	Datum		values[ARGUMENTS];
 	char		nulls[ARGUMENTS];
+	bool		item_nulls[ITEM_ARGUMENTS];
+	bool		one = count == 1;
+	PaGiven		given;
 	PaPlan	   *plan;
 	PaResult	result;
 
 	request_arguments(request, values, nulls);
-	item_arguments(items, count, values + REQUEST_ARGUMENTS,
-				   nulls + REQUEST_ARGUMENTS);
-	if (request->request_key)
-		plan = count == 1 ? &insert_one_keyed : &insert_many_keyed;
+	if (one)
+	{
+		item_values(items[0], values + REQUEST_ARGUMENTS, item_nulls);
+		for (int c = 0; c < ITEM_ARGUMENTS; c++)
+			nulls[REQUEST_ARGUMENTS + c] = item_nulls[c] ? 'n' : ' ';
+	}
 	else
-		plan = count == 1 ? &insert_one : &insert_many;
+		give_items(&given, items, count);
+	if (request->request_key)
+		plan = one ? &insert_one_keyed : &insert_many_keyed;
+	else
+		plan = one ? &insert_one : &insert_many;
 
 	/* tells the trigger on event that these have jobs */
 	pa_inventory_inserting_requests = true;
 	PG_TRY();
 	{
-		execute(plan, values, nulls, &result);
+		execute(plan, values, nulls, one ? NULL : &given, &result);
 	}
 	PG_FINALLY();
 	{
@@ -475,6 +443,8 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 		item_of_row(&result.rows[i], 2, sorted, sorted_count)->event_id =
 			pa_row_int64(&result.rows[i], 1);
 	pa_plan_finish(&result);
+	if (!one)
+		pa_given_end(&given);
 }
 
 /* Raises an error if an event was not requested with these arguments. */
@@ -529,7 +499,7 @@ take_repeated(const PaRequest *request, PaRequestItem **items, int count,
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = id_array(items, count);
-	execute(&plan, values, NULL, &result);
+	execute(&plan, values, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];

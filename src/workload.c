@@ -448,9 +448,7 @@ publish(TimestampTz now)
 		if (!server->defined)
 			continue;
 		pa_shared_publish_agent(server->name, server->state, server->since,
-								server->in_flight,
-								server->state == PA_AGENT_READY ? NULL :
-								server->last_error);
+								server->in_flight, server->last_error);
 	}
 	return DT_NOEND;
 }

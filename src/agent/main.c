@@ -158,12 +158,24 @@ run(const PaOptions *options, char *problem, size_t size)
 	PaProvider *provider = NULL;
 	PaService  *service = NULL;
 	PaServer   *server = NULL;
+	PaTls	   *tls = NULL;
 	PaLog	   *log = NULL;
 	const char *path = pa_options_unix_path(options);
 	bool		good = false;
 
 	if (path != NULL && !pa_connection_check_unix_path(path, problem, size))
 		goto cleanup;
+	if (options->tls.certificate_file != NULL)
+	{
+		tls = pa_tls_open(&options->tls, problem, size);
+		if (tls == NULL)
+			goto cleanup;
+		if (options->tls.client_ca_file == NULL &&
+			options->service.token_file == NULL)
+			fprintf(stderr,
+					"power_agent: warning: whoever can reach %s can give orders: neither --tls-client-ca nor --token-file is given\n",
+					options->listen);
+	}
 	if (options->log_file != NULL)
 	{
 		log = pa_log_open(options->log_file, options->log_sync);
@@ -187,7 +199,7 @@ run(const PaOptions *options, char *problem, size_t size)
 								problem, size);
 	if (service == NULL)
 		goto cleanup;
-	server = pa_server_create(&options->server, service, &timers);
+	server = pa_server_create(&options->server, tls, service, &timers);
 	good = run_server(options, server, problem, size);
 
 cleanup:
@@ -202,6 +214,8 @@ cleanup:
 		pa_service_free(service);
 	if (log != NULL)
 		pa_log_close(log);
+	if (tls != NULL)
+		pa_tls_close(tls);
 	pa_timer_free(&timers);
 	return good;
 }

@@ -15,6 +15,7 @@
 #include "provider_simulated.h"
 #include "server.h"
 #include "service.h"
+#include "tls.h"
 
 typedef struct PaOptions
 {
@@ -27,6 +28,8 @@ typedef struct PaOptions
 	const char *accounts_file;	/* NULL: none */
 	const char *log_file;
 	bool		log_sync;
+	bool		insecure;		/* in the clear, beyond this machine */
+	PaTlsOptions tls;
 	PaServerOptions server;
 	PaServiceOptions service;	/* its defaults are to be released */
 	PaSimulatedOptions simulated;

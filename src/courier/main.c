@@ -34,6 +34,7 @@
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "server.h"
 
 #define PROTOCOL_VERSION	1
 #define VERSION				"1.0"
@@ -233,7 +234,7 @@ serve(int socket)
 	limit_end(status);
 	pa_output_close();
 	pa_call_cancel_all();
-	pa_channel_remove_all();
+	pa_server_remove_all();
 	grpc_completion_queue_shutdown(queue);
 	pthread_join(completion_thread, NULL);
 	grpc_completion_queue_destroy(queue);

@@ -216,6 +216,6 @@ is(value($site, 'SELECT errors FROM power_action.worker_status'),
 	0, 'and the worker without an error');
 
 finish_all($site);
-ok_consistent($site);
+ok_checked($site);
 
 done_testing();

@@ -174,6 +174,6 @@ cmp_ok($read, '<', 4 * $jobs, "$read entries of the queue were read for $jobs jo
 $snapshot->query_safe('COMMIT');
 $snapshot->quit;
 
-ok_consistent($site);
+ok_checked($site);
 
 done_testing();
