@@ -231,7 +231,7 @@ END $$;
 CREATE FUNCTION pg_temp.general(answer text) RETURNS text LANGUAGE sql AS
 	$$ SELECT regexp_replace(answer, '\m(b1|zz|\d+)\M', 'X', 'g') $$;
 
-SELECT 'power_action.instance'::regclass::oid AS instances \gset
+SELECT 'power_action.instance_pkey'::regclass::oid AS instances \gset
 SET ROLE regress_operator;
 SELECT is(pg_temp.general(pg_temp.answer(format(s, 'b1'))),
 	pg_temp.general(pg_temp.answer(format(s, 'zz'))),
@@ -273,6 +273,10 @@ SELECT count(*) AS asked FROM power_action.power_on('{b1,zz}'::text[]) \gset
 SELECT is(pg_stat_get_xact_tuples_fetched(:instances)
 		  + pg_stat_get_xact_tuples_returned(:instances) - :before, 0::bigint,
 	'no instance of others'' cluster is read for a request');
+SELECT power_action.refresh('r1') AS own \gset
+SELECT is(pg_stat_get_xact_tuples_fetched(:instances)
+		  + pg_stat_get_xact_tuples_returned(:instances) - :before >= 50, true,
+	'as those of its own are');
 
 -- Keys of one session user, whose roles see different things.
 RESET ROLE;
