@@ -408,11 +408,13 @@ my %expected = (
 	'leaving' => [ qr/^failed\|unknown\|transport\|UNAVAILABLE$/, qr/./, 'unknown' ],
 	'text' => [ qr/^failed\|refused\|agent\|AGENT_ERROR$/, qr/^caf.*\[2J ok.*end1m \(error 3\)$/, 'unknown' ],
 	'status-text' => [ qr/^failed\|refused\|agent\|PERMISSION_DENIED$/, qr/not.yours.*\[31m *$/, 'unknown' ],
-	'states' => [ qr/^success\|confirmed$/, qr/^$/, 'stopped' ],
+	'states' => [ qr/^failed\|partial\|agent\|DEADLINE_EXCEEDED$/, qr/^not confirmed within 1 s/, 'unknown' ],
 	'odd' => [ qr/^failed\|refused\|agent\|AGENT_ERROR$/, qr/^odd \(error -1\)$/, 'unknown' ],
 	'twice' => [ qr/^success\|confirmed$/, qr/^$/, 'stopped' ],
 	'strangers' => [ qr/^success\|accepted$/, qr/^$/, 'stopped' ]);
 
+# States that nobody knows are taken for a way to somewhere, for so long.
+set_conf($site, 'power_action.confirm_timeout', '1s');
 for my $kind (sort keys %answers)
 {
 	my ($outcome, $message, $status) = @{ $expected{$kind} };
@@ -422,6 +424,7 @@ for my $kind (sort keys %answers)
 	like(event_value($site, $id, 'error_message'), $message, 'saying why');
 	is(cluster_status("raw-$kind"), $status, "the cluster is $status");
 }
+set_conf($site, 'power_action.confirm_timeout', undef);
 ok_healthy('strange replies');
 is( value($site, q{
 	SELECT count(*) FROM power_action.event e LEFT JOIN power_action.attempt a USING (event_id)
