@@ -232,6 +232,9 @@ CREATE FUNCTION pg_temp.general(answer text) RETURNS text LANGUAGE sql AS
 	$$ SELECT regexp_replace(answer, '\m(b1|zz|\d+)\M', 'X', 'g') $$;
 
 SELECT 'power_action.instance_pkey'::regclass::oid AS instances \gset
+-- Not by our functions: but even then, keys are no oracle.
+GRANT INSERT ON power_action.account, power_action.cluster, power_action.instance
+	TO regress_operator;
 SET ROLE regress_operator;
 SELECT is(pg_temp.general(pg_temp.answer(format(s, 'b1'))),
 	pg_temp.general(pg_temp.answer(format(s, 'zz'))),
@@ -247,6 +250,9 @@ FROM unnest(ARRAY[
 	'SELECT count(*) FROM power_action.history WHERE cluster_name = %L',
 	'SELECT count(*) FROM power_action.job WHERE cluster_id = %L',
 	'INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name) VALUES (%L, ''x'', ''blue'')',
+	'INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name) VALUES (%L, ''x'', ''blue'') ON CONFLICT DO NOTHING',
+	'INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name) VALUES (%L, ''x'', ''none'')',
+	'INSERT INTO power_action.account (account_name) SELECT CASE %L WHEN ''b1'' THEN ''blue'' ELSE ''none'' END',
 	'INSERT INTO power_action.instance (cluster_id, instance_id) VALUES (%L, ''i-1'')',
 	'UPDATE power_action.cluster SET status = ''running'' WHERE cluster_id = %L',
 	'SELECT 1 FROM power_action.cluster WHERE cluster_id = %L FOR UPDATE'
@@ -264,6 +270,11 @@ FROM unnest(ARRAY[
 	'SELECT count(*) FROM power_action.activity WHERE event_id = %s',
 	'SELECT count(*) FROM power_action.history WHERE event_id = %s'
 ]) s;
+
+RESET ROLE;
+REVOKE INSERT ON power_action.account, power_action.cluster, power_action.instance
+	FROM regress_operator;
+SET ROLE regress_operator;
 
 -- The time of a look-up must not grow with what is not seen.
 SELECT pg_stat_get_xact_tuples_fetched(:instances)
@@ -369,6 +380,12 @@ SELECT throws_ok(s, '42501', NULL, 'an operator cannot: ' || s) FROM unnest(ARRA
 	'DROP SERVER agent',
 	'ALTER EXTENSION power_action DROP TABLE power_action.event',
 	'DROP EXTENSION power_action',
+	'CREATE CAST (bigint AS text) WITHOUT FUNCTION AS IMPLICIT',
+	'CREATE EVENT TRIGGER mine ON ddl_command_start EXECUTE FUNCTION tsvector_update_trigger()',
+	'CREATE PUBLICATION mine FOR TABLE power_action.event',
+	'REINDEX TABLE power_action.event',
+	'CREATE DOMAIN power_action.mine AS text',
+	'CREATE COLLATION power_action.mine FROM "C"',
 	'SET session_replication_role = replica'
 ]) s;
 SET row_security = off;
