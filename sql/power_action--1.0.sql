@@ -3,10 +3,13 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION power_action" to load this file. \quit
 
+-- Nothing but what is named here in full is found outside of pg_catalog.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 --
 -- A schema of that name may exist: after DROP EXTENSION, or because pg_dump
--- creates it first.  Whoever else owns it, or may create objects in it, could
--- replace what is called here, so both are refused.
+-- creates it first.  Whoever else owns it, may create objects in it or has
+-- done so could replace what is called here, so all that is refused.
 --
 DO $$
 DECLARE
@@ -43,6 +46,31 @@ BEGIN
 				stranger
 			USING ERRCODE = 'insufficient_privilege',
 				  HINT = 'REVOKE CREATE ON SCHEMA power_action first.';
+	END IF;
+
+	SELECT pg_catalog.pg_get_userbyid(o.refobjid)
+	INTO stranger
+	FROM pg_catalog.pg_namespace n,
+		 pg_catalog.pg_depend d,
+		 pg_catalog.pg_shdepend o
+	WHERE n.nspname = 'power_action'
+		  AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+		  AND d.refobjid = n.oid
+		  AND o.dbid = (SELECT b.oid FROM pg_catalog.pg_database b
+						WHERE b.datname = pg_catalog.current_database())
+		  AND o.classid = d.classid
+		  AND o.objid = d.objid
+		  AND o.deptype = 'o'
+		  AND o.refobjid <> n.nspowner
+		  AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r
+				   WHERE r.oid = o.refobjid)
+	LIMIT 1;
+
+	IF stranger IS NOT NULL THEN
+		RAISE EXCEPTION 'schema power_action exists and has objects of "%"',
+				stranger
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Drop them, or move them to another schema.';
 	END IF;
 END
 $$;
@@ -205,8 +233,12 @@ ALTER TABLE power_action.event
 COMMENT ON CONSTRAINT event_check ON power_action.event IS
 	'the words that action, status, agent_result and error_source know, and what goes with each status; one function, since CHECKs are compiled anew for each statement';
 
+-- Roles of one session user may differ in what they see.  A request for a
+-- cluster that does not exist, or that its role must take for that, must not
+-- meet the key of another role's request.
 CREATE UNIQUE INDEX event_request_key_idx
-	ON power_action.event (requested_by, request_key, cluster_id)
+	ON power_action.event (requested_by, request_key, cluster_id,
+						   (account_name IS NULL))
 	WHERE request_key IS NOT NULL;
 CREATE INDEX event_cluster_id_idx ON power_action.event (cluster_id);
 
@@ -262,7 +294,7 @@ COMMENT ON COLUMN power_action.event.attempts IS
 COMMENT ON COLUMN power_action.event.priority IS
 	'higher goes first, between clusters only';
 COMMENT ON COLUMN power_action.event.request_key IS
-	'key for safe repetition, unique for requested_by and cluster_id; at most 255 characters';
+	'key for safe repetition, unique for requested_by and cluster_id, apart from requests for a cluster that did not exist; at most 255 characters';
 COMMENT ON COLUMN power_action.event.superseded_by IS
 	'event of an opposite action that took its place';
 COMMENT ON COLUMN power_action.event.cancelled_by IS
@@ -276,7 +308,7 @@ COMMENT ON COLUMN power_action.event.instances_done IS
 COMMENT ON COLUMN power_action.event.instances_failed IS
 	'ids of the instances that did not, if the agent told';
 COMMENT ON INDEX power_action.event_request_key_idx IS
-	'one event for each request_key of a role and cluster';
+	'one event for each request_key of a role and cluster, and one for when there was no such cluster';
 COMMENT ON INDEX power_action.event_cluster_id_idx IS
 	'history of a cluster';
 
@@ -556,6 +588,34 @@ CREATE FUNCTION power_action.cancel_restored() RETURNS trigger
 REVOKE ALL ON FUNCTION power_action.cancel_restored() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.cancel_restored() IS
 	'trigger: an event that does not come from a request function and is not final becomes cancelled, with the reason "restored"';
+
+CREATE FUNCTION power_action.check_text() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pa_inventory_check_text'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION power_action.check_text() FROM PUBLIC;
+COMMENT ON FUNCTION power_action.check_text() IS
+	'trigger: refuses control characters in the columns that are its arguments, which go to agents, messages and the log. Error 23514';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF account_name, account_id, server_name
+	ON power_action.account FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(account_name, account_id, server_name);
+COMMENT ON TRIGGER check_text ON power_action.account IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, cluster_name, account_name, region
+	ON power_action.cluster FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, cluster_name, account_name, region);
+COMMENT ON TRIGGER check_text ON power_action.cluster IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, instance_id
+	ON power_action.instance FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, instance_id);
+COMMENT ON TRIGGER check_text ON power_action.instance IS
+	'no control characters in what agents and logs get';
 
 CREATE TRIGGER keep_cluster_status
 	BEFORE UPDATE OF status, status_source, status_changed_at
@@ -1057,6 +1117,15 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_roles r
 				   WHERE r.rolname = apply_access.role_name)
+	THEN
+		RETURN;
+	END IF;
+
+	-- The owner may do everything; a REVOKE would take it away.
+	IF EXISTS (SELECT FROM pg_extension e
+			   JOIN pg_roles r ON r.oid = e.extowner
+			   WHERE e.extname = 'power_action'
+					 AND r.rolname = apply_access.role_name)
 	THEN
 		RETURN;
 	END IF;

@@ -26,6 +26,7 @@
 
 #define UNITS_AT_ONCE		512
 #define STATEMENT_LIMIT_MS	5000	/* of the transaction that writes a batch */
+#define INSTANCES_PER_MS	10		/* that it is longer, if there are many */
 #define ALONE_LIMIT_MS		300		/* for units that go alone, in one cycle */
 #define DEFER_INITIAL_MS	50
 #define DEFER_MAX_MS		30000
@@ -290,6 +291,22 @@ drop_earlier_changes(PaClusterChange **changes, int count)
 }
 
 /*
+ * How long the transaction that writes these units may take, in ms.  A cluster
+ * may have so many instances that its unit never came through otherwise.
+ */
+static int
+time_limit(PaUnit **units, int count)
+{
+	int64		instances = 0;
+
+	for (int i = 0; i < count; i++)
+		if (units[i]->change)
+			instances += units[i]->change->instance_count;
+	return STATEMENT_LIMIT_MS +
+		(int) Min(instances / INSTANCES_PER_MS, PG_INT32_MAX / 2);
+}
+
+/*
  * One transaction for these units.  Returns how many of them were written:
  * those at the front of the array.
  */
@@ -307,7 +324,7 @@ write_units(PaUnit **units, int count)
 	PaEventRange asked;
 
 	pa_worker_begin_transaction();
-	enable_timeout_after(STATEMENT_TIMEOUT, STATEMENT_LIMIT_MS);
+	enable_timeout_after(STATEMENT_TIMEOUT, time_limit(units, count));
 
 	kept = lock_clusters(units, count);
 	for (int i = 0; i < kept; i++)

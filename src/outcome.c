@@ -58,9 +58,12 @@ take_states(PaCluster *cluster, const Courier__Result *result)
 	for (size_t r = 0; r < result->n_instances; r++)
 	{
 		const Courier__InstanceReport *report = result->instances[r];
-		char	   *id = pa_wire_text_decode(report->instance_id);
+		char	   *id = pa_wire_text_decode_name(report->instance_id);
 		char	  **hit;
 
+		/* none of ours: all of ours went out without a loss */
+		if (id == NULL)
+			continue;
 		if ((int) r < count && strcmp(cluster->instance_ids[r], id) == 0)
 			hit = &cluster->instance_ids[r];
 		else

@@ -9,7 +9,10 @@
  * join on equality would then be planned as a scan of the whole inner table,
  * which costs nothing while that is empty.  So rows are found by a range of
  * one value: no join method but the look-up in the index, once for each row,
- * can do that.  Rows that are locked already are found by their ctid.
+ * can do that.  The first of two columns is compared with an array of one
+ * value, which no join method can do either: after a range, the index would be
+ * read over all rows that share the first.  Rows that are locked already are
+ * found by their ctid.
  *
  *-------------------------------------------------------------------------
  */
