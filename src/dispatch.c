@@ -14,6 +14,7 @@
 #include "apply.h"
 #include "courier_link.h"
 #include "dispatch.h"
+#include "ending.h"
 #include "settings.h"
 #include "status_code.h"
 #include "target_store.h"
@@ -266,11 +267,11 @@ fail_group(PaCluster *cluster, int code, const char *message)
 		if (!job->in_call)
 			continue;
 		outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
-		if (job->maybe_sent)
-			outcome->agent_result = PA_RESULT_UNKNOWN;
+		outcome->agent_result = pa_ending_result(job);
 		pa_unit_fail(unit, outcome, PA_ERROR_REQUEST, pa_status_name(code),
 					 message);
 	}
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 
