@@ -392,6 +392,8 @@ read_server(HeapTuple tuple, TupleDesc descriptor)
 	ListCell   *cell;
 
 	server->oid = form->oid;
+	/* the raw one outlives freezing */
+	server->version = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	server->server_name = pstrdup(NameStr(form->srvname));
 	set_defaults(server);
 	foreach(cell, isnull ? NIL : untransformRelOptions(options))

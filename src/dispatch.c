@@ -128,12 +128,15 @@ pa_dispatch_servers(TimestampTz now)
 		bool		connect = !server->defined ||
 			connection_differs(&server->options, options);
 
+		/* an administrator who alters a stopped server wants it to go on */
+		if (server->state == PA_AGENT_STOPPED &&
+			server->options.version != options->version)
+			connect = true;
 		copy_options(server, options);
 		server->defined = true;
 		server->changed = true;
 		known = list_delete_ptr(known, server);
-		/* an administrator who changes a stopped server wants it to go on */
-		if (!connect && server->state != PA_AGENT_STOPPED)
+		if (!connect)
 			continue;
 		server->generation = ++last_generation;
 		server->lacks_states = false;
