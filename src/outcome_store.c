@@ -185,8 +185,8 @@ write_instances(PaClusterChange **changes, int count)
 		"UPDATE power_action.instance i SET status = v.status "
 		"FROM unnest($1, $2, $3) "
 		"AS v(cluster_id, instance_id, status) "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.>=) v.cluster_id "
-		"AND i.cluster_id OPERATOR(pg_catalog.<=) v.cluster_id "
+		/* no range of the first column: that reads all of the cluster's */
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) ANY (ARRAY[v.cluster_id]) "
 		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
 		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
 		"AND i.status OPERATOR(pg_catalog.<>) v.status",
