@@ -1374,7 +1374,8 @@ AS $$
 		FROM power_action.event x
 		WHERE x.cluster_id = c.cluster_id
 			  AND x.finished_at IS NOT NULL
-			  AND x.error_source IS DISTINCT FROM 'request'
+			  AND (x.error_source IS DISTINCT FROM 'request'
+				   OR x.agent_result = 'unknown')
 		ORDER BY x.finished_at DESC, x.event_id DESC
 		LIMIT 1) e
 	WHERE c.status_source = 'agent'

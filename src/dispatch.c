@@ -14,6 +14,7 @@
 #include "apply.h"
 #include "courier_link.h"
 #include "dispatch.h"
+#include "ending.h"
 #include "settings.h"
 #include "status_code.h"
 #include "target_store.h"
@@ -141,12 +142,15 @@ pa_dispatch_servers(TimestampTz now)
 		bool		connect = !server->defined ||
 			!pa_agent_option_same_connection(&server->options, options);
 
+		/* an administrator who alters a stopped server wants it to go on */
+		if (server->state == PA_AGENT_STOPPED &&
+			server->options.version != options->version)
+			connect = true;
 		copy_options(server, options);
 		server->defined = true;
 		server->changed = true;
 		known = list_delete_ptr(known, server);
-		/* an administrator who changes a stopped server wants it to go on */
-		if (!connect && server->state != PA_AGENT_STOPPED)
+		if (!connect)
 			continue;
 		server->generation = ++last_generation;
 		server->lacks_states = false;
@@ -280,11 +284,11 @@ fail_group(PaCluster *cluster, int code, const char *message)
 		if (!job->in_call)
 			continue;
 		outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
-		if (job->maybe_sent)
-			outcome->agent_result = PA_RESULT_UNKNOWN;
+		outcome->agent_result = pa_ending_result(job);
 		pa_unit_fail(unit, outcome, PA_ERROR_REQUEST, pa_status_name(code),
 					 message);
 	}
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 

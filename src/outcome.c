@@ -102,27 +102,6 @@ set_change(PaUnit *unit, PaCluster *cluster, PaPowerState status,
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * Nobody knows what the cluster is now.  An agent that can be asked is asked,
- * unless a job that waits for its turn tells, or is a question itself.
- */
-static void
-set_unknown(PaUnit *unit, PaCluster *cluster)
-{
-	dlist_iter	iter;
-
-	set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
-	if (!pa_resolve_unknown || cluster->server->lacks_states)
-		return;
-	dlist_foreach(iter, &cluster->jobs)
-	{
-		if (!dlist_container(PaJob, node, iter.cur)->in_call)
-			return;
-	}
-	unit->unresolved = pa_queue_first_job(cluster)->event_id;
-	unit->unresolved_cluster = unit->change->cluster_id;
-}
-
 static void
 set_reported_change(PaUnit *unit, PaCluster *cluster)
 {
@@ -324,7 +303,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 	 const char *code, const char *message, TimestampTz now)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -338,8 +316,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 		if ((job->maybe_sent || job->agent_result == PA_RESULT_UNKNOWN) &&
 			!cluster->asking)
 			outcome->agent_result = PA_RESULT_UNKNOWN;
-		if (outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 		outcome->instances_total = cluster->instance_count;
 		pa_unit_fail(unit, outcome, source, code, message);
 		if (job->cancelled_by &&
@@ -348,8 +324,7 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 						   job->cancel_reason);
 		set_attempt_failed(unit, outcome, cluster, code, message, now);
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 
@@ -364,7 +339,6 @@ retry(PaCluster *cluster, const Answer *answer)
 	PaUnit	   *unit;
 	int64		delay;
 	TimestampTz again;
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -394,12 +368,8 @@ retry(PaCluster *cluster, const Answer *answer)
 			pa_unit_fail(unit, outcome, source_of(answer->code), code,
 						 answer->message);
 		}
-		if (outcome->status >= PA_EVENT_SUCCESS &&
-			outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_queue_drop_call_data(cluster);
 	pa_unit_submit(unit);
 }

@@ -351,6 +351,14 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 {
 	bool		isnull;
 
+	/*
+	 * One that has expired is inserted, too, for nothing else waits for
+	 * another session with the same key.  It does not last; until then it must
+	 * pass the CHECKs of event.
+	 */
+	TimestampTz requested_at = Min(request->requested_at,
+								   request->expires_at - 1);
+
 	memset(nulls, ' ', REQUEST_ARGUMENTS);
 	values[0] = CStringGetTextDatum(pa_action_name(request->action));
 	values[1] = PointerGetDatum(request->triggered_by);
@@ -360,15 +368,14 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[4] = client_address(&isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(application_name ? application_name : "");
-	values[6] = TimestampTzGetDatum(request->requested_at);
+	values[6] = TimestampTzGetDatum(requested_at);
 	values[7] = TimestampTzGetDatum(request->not_before);
 	nulls[7] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
 	values[8] = TimestampTzGetDatum(request->expires_at);
 	nulls[8] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
 	values[9] = Int16GetDatum(request->priority);
 	values[10] = optional_text(request->request_key, &nulls[10]);
-	values[11] = TimestampTzGetDatum(Max(request->requested_at,
-										 request->not_before));
+	values[11] = TimestampTzGetDatum(Max(requested_at, request->not_before));
 	values[12] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[13] = ObjectIdGetDatum(MyDatabaseId);
 }
