@@ -185,7 +185,10 @@ add_answered(PaUnit *unit, PaCluster *cluster, PaJob *job,
 	PaOutcome  *outcome = pa_unit_add(unit, job, status);
 
 	if (outcome->started_at == DT_NOBEGIN)
-		outcome->started_at = cluster->sent_at;
+	{
+		outcome->started_at = pa_unit_time(outcome, cluster->sent_at);
+		outcome->finished_at = pa_unit_time(outcome, outcome->finished_at);
+	}
 	if (is_attempt)
 		outcome->attempts++;
 	return outcome;
@@ -196,8 +199,10 @@ set_attempt_failed(PaUnit *unit, PaOutcome *outcome, PaCluster *cluster,
 				   const char *code, const char *message, TimestampTz now)
 {
 	outcome->attempt_failed = true;
-	outcome->attempt_started = cluster->sent_at;
-	outcome->attempt_finished = now;
+	outcome->attempt_started = pa_unit_time(outcome, cluster->sent_at);
+	outcome->attempt_finished = Max(now, outcome->attempt_started);
+	outcome->finished_at = Max(outcome->finished_at,
+							   outcome->attempt_finished);
 	outcome->attempt_code = pa_unit_strdup(unit, code);
 	outcome->attempt_message = pa_unit_strdup(unit, message);
 }
@@ -283,7 +288,7 @@ end_partial(PaCluster *cluster, int done, const char *code,
  * cancelled is not waited for any more.  reported: the agent told states.
  */
 static void
-keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
+keep_confirming(PaCluster *cluster, bool reported)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
 	bool		first = !cluster->confirming;
@@ -293,7 +298,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	if (first)
 	{
 		cluster->confirming = true;
-		cluster->moving_since = now;
+		cluster->moving_since = pa_clock_now();
 	}
 	foreach_answered(job, cluster, iter)
 	{
@@ -311,7 +316,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	}
 	if (reported)
 		set_reported_change(unit, cluster);
-	unit->wait_until = TimestampTzPlusMilliseconds(now, pa_confirm_interval);
+	unit->wait_until = pa_clock_after(pa_clock_now(), pa_confirm_interval);
 	pa_unit_submit(unit);
 }
 
@@ -403,9 +408,9 @@ retry(PaCluster *cluster, const Answer *answer)
 
 /* The call did not leave: it goes again, and it was no attempt. */
 static void
-send_again(PaCluster *cluster, TimestampTz now)
+send_again(PaCluster *cluster)
 {
-	TimestampTz again = TimestampTzPlusMilliseconds(now, NOT_DELIVERED_MS);
+	PaInstant	again = pa_clock_after(pa_clock_now(), NOT_DELIVERED_MS);
 	dlist_mutable_iter iter;
 
 	if (!cluster->confirming)
@@ -442,7 +447,7 @@ stop_server(PaCluster *cluster, const Answer *answer)
 				 errhint("Another server, perhaps the primary after a fail-over, has sent orders for the same clusters. If this one is right, ALTER SERVER makes it try again; the agent refuses as long as it remembers the later order.")));
 	pa_queue_set_server_state(server, PA_AGENT_STOPPED, answer->message,
 							  answer->now);
-	send_again(cluster, answer->now);
+	send_again(cluster);
 }
 
 /* An answer to the question how far an order that was taken has come. */
@@ -450,7 +455,7 @@ static void
 confirm_later(PaCluster *cluster, TimestampTz now)
 {
 	if (!pa_outcome_confirm_timeout(cluster, now))
-		keep_confirming(cluster, false, now);
+		keep_confirming(cluster, false);
 }
 
 static void
@@ -488,7 +493,7 @@ take_reply(PaCluster *cluster, const Courier__Result *result,
 			if (cluster->confirming &&
 				pa_outcome_confirm_timeout(cluster, answer->now))
 				break;
-			keep_confirming(cluster, true, answer->now);
+			keep_confirming(cluster, true);
 			break;
 		case PA_VERDICT_PARTIAL:
 			end_partial(cluster, done, "PARTIAL", "", answer->now);
@@ -516,7 +521,7 @@ take_answer(PaCluster *cluster, const Answer *answer)
 	if (cluster->asking && answer->code == PA_STATUS_UNIMPLEMENTED)
 		cluster->server->lacks_states = true;
 	if (verdict == PA_VERDICT_NOT_DELIVERED)
-		send_again(cluster, answer->now);
+		send_again(cluster);
 	else if (verdict == PA_VERDICT_STALE_ORDER)
 		stop_server(cluster, answer);
 	else if (cluster->confirming)
@@ -579,9 +584,9 @@ pa_outcome_confirm_timeout(PaCluster *cluster, TimestampTz now)
 	PaAction	action = pa_queue_first_job(cluster)->action;
 	int			done = 0;
 
-	if (now < TimestampTzPlusMilliseconds(cluster->moving_since,
-										  pa_confirm_timeout *
-										  INT64CONST(1000)))
+	if (pa_clock_now() < pa_clock_after(cluster->moving_since,
+										pa_confirm_timeout *
+										INT64CONST(1000)))
 		return false;
 	pa_verdict_of_states(action, cluster->instance_states,
 						 cluster->instance_count, &done);
