@@ -204,10 +204,6 @@ like($calling->{stderr}, qr/no outcome after 00:00:03/,
 $_->quit for ($waiting, $calling);
 
 my $last = request($site, 'power_off', 'last');
-$late->query_safe('COMMIT');
-$many->query_safe('COMMIT');
-$_->quit for ($late, $many);
-value($site, q{COMMIT PREPARED 'p'});
 come_back($site);
 is(finish($site, $_), 'success|confirmed', 'queued before: it is done')
   for @queued;
@@ -221,13 +217,18 @@ is( event_value($site, $first, 'superseded_by')
 	"$middle $last",
 	'each superseded by the next');
 is(orders($site, 'last', 1), 'PowerOff', 'the agent has seen that one only');
+# One after the other: what one of them makes known helps the rest.
+$late->query_safe('COMMIT');
 is(finish($site, $late_id), 'success|confirmed',
 	'requested before and committed after it');
+$many->query_safe('COMMIT');
 poll_value($node, 'fleet', qq{
 	SELECT count(*) = 1200 FROM power_action.event
 	WHERE cluster_id LIKE 'many-%' AND status = 'success'
 		  AND event_id >= $many_first});
 pass('so many that they are not looked at one by one');
+$_->quit for ($late, $many);
+value($site, q{COMMIT PREPARED 'p'});
 is( finish($site, value($site,
 		q{SELECT event_id FROM power_action.event WHERE cluster_id = 'prepared'})),
 	'success|confirmed',
@@ -307,6 +308,9 @@ set_clock(0);
 go_away($site);
 my $maybe = request($site, 'power_on', 'twice');
 my $ahead = request($site, 'power_off', 'later');
+my $was_due = request($site, 'power_on', 'scheduled',
+	q{not_before => clock_timestamp() + '100 ms'});
+poll_event($site, $was_due, 'not_before < clock_timestamp()');
 value($site, "UPDATE power_action.job SET retry_at = clock_timestamp() + '3 s'
 	WHERE event_id = $ahead");
 my $log_end = -s $node->logfile;
@@ -317,9 +321,12 @@ wait_for_worker($node, 'fleet');
 my $newer = request($site, 'power_on', 'later');
 wait_until('the worker says how far its jobs are ahead',
 	sub { log_count($node, qr/set back by (?:10799|10800)\.\d+ s\n.*moved back: 2\./, $log_end) == 1 });
-value($site, "SELECT power_action.cancel($maybe)");
-is(finish($site, $maybe), 'cancelled|unknown',
-	'after a restart: it may have been sent');
+for my $id ($maybe, $was_due)
+{
+	value($site, "SELECT power_action.cancel($id)");
+	is(finish($site, $id), 'cancelled|unknown',
+		'what was due before the restart may have been sent');
+}
 come_back($site);
 is(finish($site, $newer), 'success|confirmed', 'the last one stands');
 is(outcome($site, $ahead), 'cancelled|unknown', 'not the one before');
