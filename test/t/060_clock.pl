@@ -306,11 +306,11 @@ ok_times($site);
 # A restart with the clock behind, with a retry and more of the queue ahead.
 set_clock(0);
 go_away($site);
-my $maybe = request($site, 'power_on', 'twice');
-my $ahead = request($site, 'power_off', 'later');
 my $was_due = request($site, 'power_on', 'scheduled',
 	q{not_before => clock_timestamp() + '100 ms'});
 poll_event($site, $was_due, 'not_before < clock_timestamp()');
+my $maybe = request($site, 'power_on', 'twice');
+my $ahead = request($site, 'power_off', 'later');
 value($site, "UPDATE power_action.job SET retry_at = clock_timestamp() + '3 s'
 	WHERE event_id = $ahead");
 my $log_end = -s $node->logfile;
