@@ -1306,7 +1306,7 @@ AS $$
 	-- The status of a cluster that the agent has told is what its last event
 	-- confirmed.  Any other event after that may have changed it again.  Times
 	-- alone do not tell which was the last if the clock was set back: so there
-	-- must be none that was requested later and carried out "before" it.
+	-- must be none that was requested later and may have changed something.
 	SELECT 'cluster contradicts its last event', e.event_id, c.cluster_id,
 		   format('%s was confirmed, the status is %s', e.action, c.status)
 	FROM power_action.cluster c
@@ -1324,8 +1324,7 @@ AS $$
 		  AND NOT EXISTS (SELECT FROM power_action.event x
 						  WHERE x.cluster_id = c.cluster_id
 								AND x.event_id > e.event_id
-								AND x.started_at IS NOT NULL
-								AND x.finished_at IS NOT NULL)
+								AND x.agent_result <> 'none')
 		  AND ((e.action = 'power_on' AND c.status <> 'running')
 			   OR (e.action = 'power_off' AND c.status <> 'stopped'))
 	UNION ALL
