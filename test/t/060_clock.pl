@@ -126,18 +126,23 @@ CONF
 	agent => [ '--initial-state', 'running' ],
 	rules => <<'RULES');
 slow-*    latency=1s
+narrow-*  latency=1s
 flaky-*   status=UNAVAILABLE times=1
 RULES
 my $node = $site->{node};
 
 add_clusters($site, 'prod', 'last', 'later', 'soon', 'twice', 'prepared',
-	'scheduled', 'locked', 'flaky-2', 'slow-1', 'flaky-1',
+	'scheduled', 'locked', 'flaky-2', 'flaky-3', 'slow-1', 'flaky-1',
 	map { "queued-$_" } 1 .. 3);
 value($site, q{
 	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name)
 	SELECT 'many-' || n, 'many', 'prod' FROM generate_series(1, 1200) n;
 	INSERT INTO power_action.instance (cluster_id, instance_id)
 	SELECT 'many-' || n, 'i' FROM generate_series(1, 1200) n});
+create_agent_server($node, 'fleet', $site->{agent},
+	name => 'narrow', max_concurrent_calls => 1);
+add_account($site, 'narrow', 'narrow');
+add_clusters($site, 'narrow', map { "narrow-$_" } 1 .. 3);
 set_clock(0);
 $node->stop;
 start_with_clock($node);
@@ -252,10 +257,17 @@ value($site, qq{
 	UPDATE power_action.job SET origin_database = 1, due_at =
 		CASE WHEN not_before IS NULL THEN due_at + interval '2 h' ELSE due_at END
 	WHERE event_id IN ($adopted, $adopted_later)});
-value($site, 'SELECT power_action.adopt()');
+is( value($site, qq{
+		BEGIN;
+		SELECT power_action.adopt();
+		SELECT due_at <= clock_timestamp() FROM power_action.job
+		WHERE event_id = $adopted;
+		COMMIT}),
+	"2\nt",
+	'adopted from a server whose clock is ahead: due');
 come_back($site);
 is(finish($site, $adopted), 'success|confirmed',
-	'adopted from a server whose clock is ahead');
+	'and done');
 is( value($site, qq{
 		SELECT j.due_at = e.not_before FROM power_action.job j
 		JOIN power_action.event e USING (event_id)
@@ -296,11 +308,55 @@ like(orders($site, 'slow-1', 2), qr/PowerOff$/,
 is(finish($site, $retried), 'success|confirmed', 'what is retried goes on');
 is(event_value($site, $retried, 'attempts'), 2, 'with another attempt');
 
-# A retry that lies in the future by the clock that was set back.
+# A retry that lies in the future by the clock that was set back, another that
+# something with its time overtakes, and a lane that was read in part only.
 $retried = request($site, 'power_off', 'flaky-2');
-poll_event($site, $retried, 'attempts = 1');
+my $overtaken = request($site, 'power_off', 'flaky-3');
+poll_event($site, $_, 'attempts = 1') for ($retried, $overtaken);
+my @narrow = map { request($site, 'power_off', "narrow-$_") } 1 .. 3;
+poll_event($site, $narrow[0], q{status IN ('running', 'success')});
 set_back($site, -$hour);
+my $overtaking = request($site, 'power_on', 'flaky-3',
+	q{not_before => clock_timestamp() + '100 ms'});
+is(finish($site, $_), 'success|confirmed', 'behind one in flight: it is done')
+  for @narrow;
 is(finish($site, $retried), 'success|confirmed', 'in backoff: it goes on');
+is(finish($site, $overtaking), 'success|confirmed',
+	'what is due later overtakes one in backoff');
+like(finish($site, $overtaken), qr/^(?:cancelled\|unknown|success\|confirmed)$/,
+	'which is superseded, unless it was earlier');
+ok_times($site);
+
+# Requests that are made, and one that is not committed, before the worker
+# sees it.
+set_clock(0);
+go_away($site);
+my @unseen = map { request($site, 'power_on', $_) } qw(last locked);
+my $worker = worker_pid($node, 'fleet');
+kill 'STOP', $worker or die "$worker: $!\n";
+set_clock(-$hour);
+push @unseen, request($site, 'power_off', 'last');
+$late = $node->background_psql('fleet');
+$late->query_safe('BEGIN');
+push @unseen,
+  $late->query_safe(q{SELECT power_action.power_off('locked')});
+my $seen = log_count($node, qr/found the clock set back/);
+kill 'CONT', $worker;
+wait_until('the worker sees that the clock was set back',
+	sub { log_count($node, qr/found the clock set back/) > $seen });
+is( value($site, q{
+		SELECT string_agg(event_id::text, ' ' ORDER BY due_at, event_id)
+		FROM power_action.job WHERE cluster_id = 'last'}),
+	"$unseen[0] $unseen[2]",
+	'the order of the requests');
+$late->query_safe('COMMIT');
+$late->quit;
+come_back($site);
+is(finish($site, $_), 'success|confirmed', 'the last one stands')
+  for @unseen[ 2, 3 ];
+is(event_value($site, $unseen[$_], 'superseded_by'),
+	$unseen[ $_ + 2 ], 'not the one before')
+  for 0 .. 1;
 ok_times($site);
 
 # A restart with the clock behind, with a retry and more of the queue ahead.
@@ -311,8 +367,9 @@ my $was_due = request($site, 'power_on', 'scheduled',
 poll_event($site, $was_due, 'not_before < clock_timestamp()');
 my $maybe = request($site, 'power_on', 'twice');
 my $ahead = request($site, 'power_off', 'later');
+my $waits = request($site, 'power_off', 'soon');
 value($site, "UPDATE power_action.job SET retry_at = clock_timestamp() + '3 s'
-	WHERE event_id = $ahead");
+	WHERE event_id = $waits");
 my $log_end = -s $node->logfile;
 $node->stop('immediate');
 set_clock(-3 * $hour);
@@ -320,7 +377,7 @@ start_with_clock($node);
 wait_for_worker($node, 'fleet');
 my $newer = request($site, 'power_on', 'later');
 wait_until('the worker says how far its jobs are ahead',
-	sub { log_count($node, qr/set back by (?:10799|10800)\.\d+ s\n.*moved back: 2\./, $log_end) == 1 });
+	sub { log_count($node, qr/set back by (?:10799|10800)\.\d+ s\n.*moved back: 3\./, $log_end) == 1 });
 for my $id ($maybe, $was_due)
 {
 	value($site, "SELECT power_action.cancel($id)");
@@ -330,6 +387,8 @@ for my $id ($maybe, $was_due)
 come_back($site);
 is(finish($site, $newer), 'success|confirmed', 'the last one stands');
 is(outcome($site, $ahead), 'cancelled|unknown', 'not the one before');
+is(finish($site, $waits), 'success|confirmed',
+	'one that was to be tried again soon is');
 ok_times($site);
 $node->stop;
 
