@@ -313,7 +313,9 @@ is(event_value($site, $retried, 'attempts'), 2, 'with another attempt');
 is(finish($site, request($site, 'power_off', 'narrow-1')),
 	'success|confirmed', 'an agent that does one thing at a time');
 kill 'STOP', $narrow_agent->{pid} or die $!;
+set_conf($site, 'power_action.enabled', 'off');
 my @narrow = map { request($site, 'power_on', "narrow-$_") } 1 .. 3;
+set_conf($site, 'power_action.enabled', undef);
 poll_event($site, $narrow[0], q{status = 'running'});
 for my $look (1 .. 3)
 {
