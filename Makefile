@@ -86,7 +86,7 @@ PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
 OBJS = $(patsubst %,src/%.o,\
-	agent_option agent_server apply argument backoff claim courier_link \
+	agent_option agent_server apply argument backoff claim clock courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
 	inventory job_store launcher outcome outcome_store power_action \
 	queue queue_job request request_store settings shared_state stats status_code \

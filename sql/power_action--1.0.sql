@@ -363,7 +363,8 @@ COMMENT ON COLUMN power_action.cancellation.reason IS
 COMMENT ON COLUMN power_action.cancellation.requested_at IS
 	'when cancel was called';
 
--- Small and hot: what the worker searches.  due_at never changes.
+-- Small and hot: what the worker searches.  due_at changes only if the clock is
+-- set back.
 CREATE TABLE power_action.job (
 	event_id bigint PRIMARY KEY,
 	cluster_id text COLLATE "C" NOT NULL,
@@ -371,6 +372,7 @@ CREATE TABLE power_action.job (
 	account_name text COLLATE "C" NOT NULL,
 	priority smallint NOT NULL,
 	due_at timestamptz NOT NULL,
+	not_before timestamptz,
 	expires_at timestamptz,
 	retry_at timestamptz,
 	origin_system bigint NOT NULL,
@@ -397,7 +399,8 @@ COMMENT ON COLUMN power_action.job.server_name IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.account_name IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.priority IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.due_at IS
-	'the later of requested_at and not_before; with event_id the order of the actions of a cluster';
+	'the later of requested_at and not_before, or earlier, but not before not_before, if the clock was set back since; with event_id the order of the actions of a cluster';
+COMMENT ON COLUMN power_action.job.not_before IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.expires_at IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.retry_at IS
 	'when the next call may be made after one that did not settle it';
@@ -882,8 +885,8 @@ WITH (security_invoker = true) AS
 		   e.status,
 		   date_trunc('second', clock_timestamp() - e.requested_at) AS age,
 		   e.attempts,
-		   CASE WHEN j.due_at > clock_timestamp()
-				THEN date_trunc('second', j.due_at)
+		   CASE WHEN j.not_before > clock_timestamp()
+				THEN date_trunc('second', j.not_before)
 				WHEN j.retry_at > clock_timestamp()
 				THEN date_trunc('second', j.retry_at) END AS next_attempt,
 		   CASE
@@ -894,7 +897,7 @@ WITH (security_invoker = true) AS
 								   FROM power_action.lock_waits()
 									   AS l (event_id))
 			   THEN 'lock'
-			   WHEN j.due_at > clock_timestamp() THEN 'not before'
+			   WHEN j.not_before > clock_timestamp() THEN 'not before'
 			   WHEN NOT here.worker THEN 'worker'
 			   WHEN NOT here.enabled THEN 'disabled'
 			   WHEN e.status = 'running' AND e.agent_result = 'accepted'
@@ -1322,17 +1325,22 @@ AS $$
 					THEN 'account_name' END,
 			   CASE WHEN j.priority <> e.priority
 					THEN 'priority' END,
+			   CASE WHEN j.not_before IS DISTINCT FROM e.not_before
+					THEN 'not_before' END,
 			   CASE WHEN j.expires_at IS DISTINCT FROM e.expires_at
 					THEN 'expires_at' END,
-			   CASE WHEN j.due_at <> greatest(e.requested_at, e.not_before)
+			   CASE WHEN j.due_at > greatest(e.requested_at, e.not_before)
+						 OR j.due_at < e.not_before
 					THEN 'due_at' END)
 	FROM power_action.job j
 	JOIN power_action.event e ON e.event_id = j.event_id
 	WHERE (j.cluster_id, j.server_name, j.account_name, j.priority,
-		   j.expires_at, j.due_at)
+		   j.not_before, j.expires_at)
 		  IS DISTINCT FROM
 		  (e.cluster_id, e.server_name, e.account_name, e.priority,
-		   e.expires_at, greatest(e.requested_at, e.not_before))
+		   e.not_before, e.expires_at)
+		  OR j.due_at > greatest(e.requested_at, e.not_before)
+		  OR j.due_at < e.not_before
 	UNION ALL
 	-- Identical ones may run together: one call answers all of them.
 	SELECT 'different actions of one cluster are running', min(e.event_id),
@@ -1365,7 +1373,9 @@ AS $$
 		  AND s.cluster_id <> e.cluster_id
 	UNION ALL
 	-- The status of a cluster that the agent has told is what its last event
-	-- confirmed.  Any other event after that may have changed it again.
+	-- confirmed.  Any other event after that may have changed it again.  Times
+	-- alone do not tell which was the last if the clock was set back: so there
+	-- must be none that was requested later and may have changed something.
 	SELECT 'cluster contradicts its last event', e.event_id, c.cluster_id,
 		   format('%s was confirmed, the status is %s', e.action, c.status)
 	FROM power_action.cluster c
@@ -1381,6 +1391,10 @@ AS $$
 	WHERE c.status_source = 'agent'
 		  AND e.status = 'success'
 		  AND e.agent_result = 'confirmed'
+		  AND NOT EXISTS (SELECT FROM power_action.event x
+						  WHERE x.cluster_id = c.cluster_id
+								AND x.event_id > e.event_id
+								AND x.agent_result <> 'none')
 		  AND ((e.action = 'power_on' AND c.status <> 'running')
 			   OR (e.action = 'power_off' AND c.status <> 'stopped'))
 	UNION ALL

@@ -29,6 +29,9 @@ static int64 complete_to;
 static int64 look_highest;
 static FullTransactionId look_xmax;
 
+static bool found_ahead;
+static TimestampTz ahead_until = DT_NOBEGIN;
+
 /* Lanes in the table, from the beginning. */
 static void
 discover_lanes(void)
@@ -46,9 +49,9 @@ discover_lanes(void)
 }
 
 void
-pa_claim_start(void)
+pa_claim_start(TimestampTz until)
 {
-	pa_queue_set_start(pa_job_store_highest(), GetCurrentTimestamp());
+	pa_queue_set_start(pa_job_store_highest(), until);
 	complete_to = 0;
 	look_highest = 0;
 	look_xmax = InvalidFullTransactionId;
@@ -72,6 +75,21 @@ pa_claim_restart(void)
 	end_taking();
 	pa_queue_forget_unsent();
 	discover_lanes();
+}
+
+void
+pa_claim_expect_ahead(TimestampTz until)
+{
+	ahead_until = Max(ahead_until, until);
+}
+
+bool
+pa_claim_found_ahead(void)
+{
+	bool		found = found_ahead;
+
+	found_ahead = false;
+	return found;
 }
 
 /* true if clusters of this server are wanted in memory at all */
@@ -119,7 +137,13 @@ note_place(const PaJobPlace *place, TimestampTz now)
 	pa_ending_note_expiry(place->expires_at);
 	lane = pa_queue_lane(&place->lane);
 	if (place->due_at > now)
+	{
 		lane->next_due = Min(lane->next_due, place->due_at);
+		/* it may well have been requested since "now" */
+		if (place->not_before < place->due_at &&
+			place->due_at > GetCurrentTimestamp())
+			found_ahead = true;
+	}
 	else if (lane_has_room(lane))
 	{
 		pa_queue_cluster_due(place->cluster_id);
@@ -134,10 +158,12 @@ note_place(const PaJobPlace *place, TimestampTz now)
  * What is in memory already is passed over.
  */
 static void
-note_many(void)
+note_many(TimestampTz now)
 {
 	pa_queue_read_lanes_again(NULL);
 	discover_lanes();
+	if (now < ahead_until && pa_job_store_any_ahead(GetCurrentTimestamp()))
+		found_ahead = true;
 }
 
 void
@@ -150,7 +176,7 @@ pa_claim_arrivals(const PaEventRange *ranges, int count, TimestampTz now)
 
 		if (ranges[i].high - ranges[i].low >= SMALL_ARRIVAL)
 		{
-			note_many();
+			note_many(now);
 			return;
 		}
 		places = pa_job_store_places(ranges[i], SMALL_ARRIVAL);
@@ -183,7 +209,7 @@ pa_claim_look(TimestampTz now)
 	range.high = PG_INT64_MAX;
 	places = pa_job_store_places(range, SMALL_ARRIVAL + 1);
 	if (list_length(places) > SMALL_ARRIVAL)
-		note_many();
+		note_many(now);
 	else
 		foreach(cell, places)
 			note_place(lfirst(cell), now);
@@ -389,7 +415,7 @@ resolve_cluster(PaCluster *cluster, TimestampTz now)
 	}
 
 	first = pa_queue_first_job(cluster);
-	if (first->retry_at > now && first->retry_at != DT_NOEND)
+	if (first->retry_at > pa_clock_now())
 		pa_queue_wait(cluster, first->retry_at);
 	else
 		pa_queue_make_ready(cluster);

@@ -18,7 +18,7 @@
 #define GIVE_UP_INTERVAL_MS	1000
 
 static TimestampTz next_expiry = DT_NOBEGIN;	/* of the jobs in the table */
-static TimestampTz next_give_up = DT_NOBEGIN;
+static PaInstant next_give_up = PA_INSTANT_PAST;
 
 void
 pa_ending_note_expiry(TimestampTz expires_at)
@@ -231,7 +231,7 @@ sweep_given_up(TimestampTz now)
 	ListCell   *server_cell;
 	TimestampTz due_before;
 
-	next_give_up = TimestampTzPlusMilliseconds(now, GIVE_UP_INTERVAL_MS);
+	next_give_up = pa_clock_after(pa_clock_now(), GIVE_UP_INTERVAL_MS);
 	if (pa_give_up_after == 0 || !pa_enabled)
 		return;
 	due_before = TimestampTzPlusMilliseconds(now,
@@ -260,7 +260,7 @@ sweep_given_up(TimestampTz now)
 			ended++;
 		}
 		if (list_length(late) == SWEEP_LIMIT && ended > 0)
-			next_give_up = now;
+			next_give_up = PA_INSTANT_PAST;
 	}
 }
 
@@ -269,7 +269,7 @@ pa_ending_sweep(TimestampTz now)
 {
 	if (next_expiry <= now)
 		sweep_expired(now);
-	if (next_give_up <= now)
+	if (next_give_up <= pa_clock_now())
 		sweep_given_up(now);
 }
 
@@ -369,11 +369,18 @@ any_may_give_up(void)
 bool
 pa_ending_has_work(TimestampTz now)
 {
-	return next_expiry <= now || (next_give_up <= now && any_may_give_up());
+	return next_expiry <= now ||
+		(next_give_up <= pa_clock_now() && any_may_give_up());
 }
 
 TimestampTz
-pa_ending_next_time(void)
+pa_ending_next_expiry(void)
 {
-	return any_may_give_up() ? Min(next_expiry, next_give_up) : next_expiry;
+	return next_expiry;
+}
+
+PaInstant
+pa_ending_next_give_up(void)
+{
+	return any_may_give_up() ? next_give_up : PA_INSTANT_NEVER;
 }

@@ -41,7 +41,8 @@ extern void pa_ending_note_expiry(TimestampTz expires_at);
 /* Jobs that are too late: expired, or their agent is away for too long. */
 extern void pa_ending_sweep(TimestampTz now);
 extern bool pa_ending_has_work(TimestampTz now);
-extern TimestampTz pa_ending_next_time(void);
+extern TimestampTz pa_ending_next_expiry(void);
+extern PaInstant pa_ending_next_give_up(void);
 
 /*
  * Requests to cancel, a page of them.  cancel_call is called for each call in

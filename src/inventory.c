@@ -312,6 +312,7 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TupleDesc	descriptor;
 	HeapTuple	new;
+	TimestampTz finished = now;
 	int			columns[4];
 	Datum		values[4];
 	bool		nulls[4] = {false, false, false, false};
@@ -345,7 +346,19 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 	columns[3] = column_number(descriptor, "agent_result");
 	values[0] = CStringGetTextDatum("cancelled");
 	values[1] = CStringGetTextDatum("restored");
-	values[2] = TimestampTzGetDatum(now);
+	/* not before it began, whatever the clock of that server said */
+	for (int i = 0; i < 2; i++)
+	{
+		Datum		began = SPI_getbinval(new, descriptor,
+										  column_number(descriptor,
+														i == 0 ? "requested_at" :
+														"started_at"),
+										  &isnull);
+
+		if (!isnull)
+			finished = Max(finished, DatumGetTimestampTz(began));
+	}
+	values[2] = TimestampTzGetDatum(finished);
 	values[3] = SPI_getbinval(new, descriptor, columns[3], &nulls[3]);
 
 	/* what was due may have been sent, as far as anybody can tell now */

@@ -167,7 +167,10 @@ add_answered(PaUnit *unit, PaCluster *cluster, PaJob *job,
 	PaOutcome  *outcome = pa_unit_add(unit, job, status);
 
 	if (outcome->started_at == DT_NOBEGIN)
-		outcome->started_at = cluster->sent_at;
+	{
+		outcome->started_at = pa_unit_time(outcome, cluster->sent_at);
+		outcome->finished_at = pa_unit_time(outcome, outcome->finished_at);
+	}
 	if (is_attempt)
 		outcome->attempts++;
 	return outcome;
@@ -178,8 +181,10 @@ set_attempt_failed(PaUnit *unit, PaOutcome *outcome, PaCluster *cluster,
 				   const char *code, const char *message, TimestampTz now)
 {
 	outcome->attempt_failed = true;
-	outcome->attempt_started = cluster->sent_at;
-	outcome->attempt_finished = now;
+	outcome->attempt_started = pa_unit_time(outcome, cluster->sent_at);
+	outcome->attempt_finished = Max(now, outcome->attempt_started);
+	outcome->finished_at = Max(outcome->finished_at,
+							   outcome->attempt_finished);
 	outcome->attempt_code = pa_unit_strdup(unit, code);
 	outcome->attempt_message = pa_unit_strdup(unit, message);
 }
@@ -265,7 +270,7 @@ end_partial(PaCluster *cluster, int done, const char *code,
  * cancelled is not waited for any more.  reported: the agent told states.
  */
 static void
-keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
+keep_confirming(PaCluster *cluster, bool reported)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
 	bool		first = !cluster->confirming;
@@ -275,7 +280,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	if (first)
 	{
 		cluster->confirming = true;
-		cluster->moving_since = now;
+		cluster->moving_since = pa_clock_now();
 	}
 	foreach_answered(job, cluster, iter)
 	{
@@ -293,7 +298,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	}
 	if (reported)
 		set_reported_change(unit, cluster);
-	unit->wait_until = TimestampTzPlusMilliseconds(now, pa_confirm_interval);
+	unit->wait_until = pa_clock_after(pa_clock_now(), pa_confirm_interval);
 	pa_unit_submit(unit);
 }
 
@@ -376,9 +381,9 @@ retry(PaCluster *cluster, const Answer *answer)
 
 /* The call did not leave: it goes again, and it was no attempt. */
 static void
-send_again(PaCluster *cluster, TimestampTz now)
+send_again(PaCluster *cluster)
 {
-	TimestampTz again = TimestampTzPlusMilliseconds(now, NOT_DELIVERED_MS);
+	PaInstant	again = pa_clock_after(pa_clock_now(), NOT_DELIVERED_MS);
 	dlist_mutable_iter iter;
 
 	if (!cluster->confirming)
@@ -415,7 +420,7 @@ stop_server(PaCluster *cluster, const Answer *answer)
 				 errhint("Another server, perhaps the primary after a fail-over, has sent orders for the same clusters. If this one is right, ALTER SERVER makes it try again; the agent refuses as long as it remembers the later order.")));
 	pa_queue_set_server_state(server, PA_AGENT_STOPPED, answer->message,
 							  answer->now);
-	send_again(cluster, answer->now);
+	send_again(cluster);
 }
 
 /* An answer to the question how far an order that was taken has come. */
@@ -423,7 +428,7 @@ static void
 confirm_later(PaCluster *cluster, TimestampTz now)
 {
 	if (!pa_outcome_confirm_timeout(cluster, now))
-		keep_confirming(cluster, false, now);
+		keep_confirming(cluster, false);
 }
 
 static void
@@ -461,7 +466,7 @@ take_reply(PaCluster *cluster, const Courier__Result *result,
 			if (cluster->confirming &&
 				pa_outcome_confirm_timeout(cluster, answer->now))
 				break;
-			keep_confirming(cluster, true, answer->now);
+			keep_confirming(cluster, true);
 			break;
 		case PA_VERDICT_PARTIAL:
 			end_partial(cluster, done, "PARTIAL", "", answer->now);
@@ -489,7 +494,7 @@ take_answer(PaCluster *cluster, const Answer *answer)
 	if (cluster->asking && answer->code == PA_STATUS_UNIMPLEMENTED)
 		cluster->server->lacks_states = true;
 	if (verdict == PA_VERDICT_NOT_DELIVERED)
-		send_again(cluster, answer->now);
+		send_again(cluster);
 	else if (verdict == PA_VERDICT_STALE_ORDER)
 		stop_server(cluster, answer);
 	else if (cluster->confirming)
@@ -560,9 +565,9 @@ pa_outcome_confirm_timeout(PaCluster *cluster, TimestampTz now)
 	PaAction	action = pa_queue_first_job(cluster)->action;
 	int			done = 0;
 
-	if (now < TimestampTzPlusMilliseconds(cluster->moving_since,
-										  pa_confirm_timeout *
-										  INT64CONST(1000)))
+	if (pa_clock_now() < pa_clock_after(cluster->moving_since,
+										pa_confirm_timeout *
+										INT64CONST(1000)))
 		return false;
 	pa_verdict_of_states(action, cluster->instance_states,
 						 cluster->instance_count, &done);

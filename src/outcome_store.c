@@ -429,6 +429,40 @@ pa_outcome_store_mark_running(const int64 *event_ids,
 	pa_plan_run(&plan, values, NULL);
 }
 
+int64
+pa_outcome_store_move_back(TimestampTz now, TimestampTz *furthest)
+{
+	/* none is due later than one that was requested after it */
+	static PaPlan plan = {
+		"WITH turn AS MATERIALIZED ( "
+		"SELECT j.ctid AS row_id, j.due_at, GREATEST(j.not_before, "
+		"pg_catalog.min(LEAST(j.due_at, $3)) OVER (ORDER BY j.event_id DESC "
+		"ROWS UNBOUNDED PRECEDING)) AS moved_to "
+		"FROM power_action.job j "
+		"WHERE j.origin_system OPERATOR(pg_catalog.=) $1 "
+		"AND j.origin_database OPERATOR(pg_catalog.=) $2 "
+		"AND (j.not_before IS NULL "
+		"OR j.not_before OPERATOR(pg_catalog.<) j.due_at)), "
+		"moved AS (UPDATE power_action.job j SET due_at = t.moved_to "
+		"FROM turn t WHERE j.ctid OPERATOR(pg_catalog.=) t.row_id "
+		"AND t.moved_to OPERATOR(pg_catalog.<) t.due_at "
+		"RETURNING t.due_at) "
+		"SELECT pg_catalog.count(*), "
+		"GREATEST(pg_catalog.max(m.due_at), $3) FROM moved m",
+		3, {INT8OID, OIDOID, TIMESTAMPTZOID}
+	};
+	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
+		ObjectIdGetDatum(MyDatabaseId), TimestampTzGetDatum(now)};
+	PaResult	result;
+	int64		moved;
+
+	pa_plan_execute(&plan, values, NULL, false, 0, &result);
+	moved = pa_row_int64(&result.rows[0], 1);
+	*furthest = pa_row_timestamp(&result.rows[0], 2, now);
+	pa_plan_finish(&result);
+	return moved;
+}
+
 void
 pa_outcome_store_forget_cancellations(const int64 *event_ids, int count)
 {

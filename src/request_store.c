@@ -307,10 +307,10 @@ optional_text(const text *value, char *null)
 #define INSERT_JOBS \
 	"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, " \
 	"n.status), j AS (INSERT INTO power_action.job (event_id, cluster_id, " \
-	"server_name, account_name, priority, due_at, expires_at, " \
+	"server_name, account_name, priority, due_at, not_before, expires_at, " \
 	"origin_system, origin_database) " \
 	"SELECT e.event_id, e.cluster_id, e.server_name, e.account_name, " \
-	"$10, $12, $9, $13, $14 " \
+	"$10, $12, $8, $9, $13, $14 " \
 	"FROM e WHERE e.status OPERATOR(pg_catalog.=) 'pending') " \
 	"SELECT e.event_id, e.cluster_id FROM e"
 

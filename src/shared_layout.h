@@ -35,7 +35,7 @@ typedef struct PaSlot
 	Latch	   *latch;			/* of that process */
 	bool		stop_requested;
 	TimestampTz since;			/* of state */
-	TimestampTz running_since;	/* 0: has not been in state RUNNING */
+	PaInstant	running_since;	/* 0: has not been in state RUNNING */
 
 	/* what was notified and not taken yet: sorted, apart from each other */
 	int			range_count;

@@ -277,7 +277,7 @@ pa_slot_running(void)
 	if (slot != NULL && slot->state == PA_WORKER_STARTING)
 	{
 		set_state(slot, PA_WORKER_RUNNING);
-		slot->running_since = slot->since;
+		slot->running_since = pa_clock_now();
 		wake_launcher();
 	}
 	LWLockRelease(pa_shared->lock);
@@ -454,8 +454,7 @@ attached_pid(Oid database)
 bool
 pa_slot_wait_gone(Oid database, long timeout_ms)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  timeout_ms);
+	PaInstant	end = pa_clock_after(pa_clock_now(), timeout_ms);
 	int			pid;
 	int			last_pid = 0;
 	long		left;
@@ -467,7 +466,7 @@ pa_slot_wait_gone(Oid database, long timeout_ms)
 	while ((pid = attached_pid(database)) != 0)
 	{
 		last_pid = pid;
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		left = pa_clock_left(end);
 		if (left <= 0)
 			break;
 		if (ConditionVariableTimedSleep(&pa_shared->worker_left,
@@ -479,7 +478,7 @@ pa_slot_wait_gone(Oid database, long timeout_ms)
 
 	while (last_pid != 0 && BackendPidGetProc(last_pid) != NULL)
 	{
-		if (GetCurrentTimestamp() >= end)
+		if (pa_clock_now() >= end)
 			return false;
 
 		/* nothing sets our latch at the end of that process */
