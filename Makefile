@@ -86,7 +86,7 @@ OBJS = $(patsubst %,src/%.o,\
 	database_hooks dispatch ending event_rule event_store extension_info \
 	inventory job_store launcher outcome outcome_store power_action \
 	queue queue_job request request_store settings shared_state stats status_code \
-	store_plan target_store verdict wait wait_event wire_text words \
+	store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o
 
@@ -168,7 +168,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	table timer units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff status_code verdict words)
+	backoff status_code target verdict words)
 proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
 
 $(variant)/%.o: %.c | $(proto_headers)

@@ -10,10 +10,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <sys/un.h>
-
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/reloptions.h"
@@ -30,145 +26,11 @@
 #include "utils/syscache.h"
 
 #include "agent_server.h"
+#include "target.h"
 
 #define WRAPPER_NAME "power_agent"
 
 PG_FUNCTION_INFO_V1(pa_agent_server_validator);
-
-/* ----------------------------------------------------------------------
- * Targets
- * ----------------------------------------------------------------------
- */
-
-/* A port from 1 to 65535, in digits up to the end of the text. */
-static bool
-is_port(const char *text)
-{
-	int			port = 0;
-
-	if (*text == '\0')
-		return false;
-	for (; *text; text++)
-	{
-		if (!isdigit((unsigned char) *text))
-			return false;
-		port = port * 10 + (*text - '0');
-		if (port > 65535)
-			return false;
-	}
-	return port > 0;
-}
-
-/* A host name and a port; a literal IPv6 address stands in brackets. */
-static bool
-is_host_and_port(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	size_t		length;
-	struct in6_addr address;
-	char		literal[INET6_ADDRSTRLEN];
-
-	if (colon == NULL || colon == text || !is_port(colon + 1))
-		return false;
-	length = colon - text;
-	if (text[0] == '[')
-	{
-		if (length < 4 || text[length - 1] != ']' ||
-			length - 2 >= sizeof(literal))
-			return false;
-		strlcpy(literal, text + 1, length - 1);
-		return inet_pton(AF_INET6, literal, &address) == 1;
-	}
-	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char) text[i]) &&
-			strchr("-._", text[i]) == NULL)
-			return false;
-	return length <= 253;
-}
-
-/* A list of numeric addresses, each with its port, separated by commas. */
-static bool
-is_address_list(const char *text, int family)
-{
-	char	   *list = pstrdup(text);
-	char	   *next;
-
-	for (char *item = list; item; item = next)
-	{
-		struct in6_addr address;
-		char	   *colon;
-
-		next = strchr(item, ',');
-		if (next)
-			*next++ = '\0';
-		if (!is_host_and_port(item))
-			return false;
-		if (family == AF_INET6)
-		{
-			if (item[0] != '[')
-				return false;
-			continue;
-		}
-		colon = strrchr(item, ':');
-		*colon = '\0';
-		if (inet_pton(AF_INET, item, &address) != 1)
-			return false;
-	}
-	return true;
-}
-
-/*
- * The target with its scheme, palloc'd; NULL if it is none, then *hint says
- * what was expected.
- */
-static char *
-normal_target(const char *target, const char **hint)
-{
-	if (strncmp(target, "unix:", 5) == 0)
-	{
-		const char *path = target + 5;
-
-		*hint = "A socket is given by its absolute path: unix:/run/agent/socket.";
-		if (strncmp(path, "//", 2) == 0)
-			path += 2;
-		if (path[0] != '/' || path[1] == '\0' || path[1] == '/')
-			return NULL;
-		*hint = "The path of a socket is limited to 107 bytes.";
-		if (strlen(path) >= sizeof(((struct sockaddr_un *) 0)->sun_path))
-			return NULL;
-		return psprintf("unix:%s", path);
-	}
-	if (strncmp(target, "dns:", 4) == 0)
-	{
-		const char *name = target + 4;
-
-		*hint = "A name needs a port: dns:///agent.example.com:50051.";
-		if (strncmp(name, "//", 2) == 0)
-		{
-			/* between the slashes may be a name server */
-			name = strchr(name + 2, '/');
-			if (name == NULL)
-				return NULL;
-			name++;
-		}
-		return is_host_and_port(name) ? pstrdup(target) : NULL;
-	}
-	if (strncmp(target, "ipv4:", 5) == 0)
-	{
-		*hint = "Addresses need ports: ipv4:192.0.2.1:50051,192.0.2.2:50051.";
-		return is_address_list(target + 5, AF_INET) ? pstrdup(target) : NULL;
-	}
-	if (strncmp(target, "ipv6:", 5) == 0)
-	{
-		*hint = "Addresses need brackets and ports: ipv6:[2001:db8::1]:50051.";
-		return is_address_list(target + 5, AF_INET6) ? pstrdup(target) : NULL;
-	}
-
-	*hint = "Use host:port, dns:///host:port, ipv4:address:port, ipv6:[address]:port or unix:/path.";
-	if (!is_host_and_port(target))
-		return NULL;
-	return psprintf("dns:///%s", target);
-}
 
 /* ----------------------------------------------------------------------
  * Options
@@ -297,12 +159,15 @@ set_option(PaAgentServer *server, const Option *option, const char *value,
 		   const char **hint)
 {
 	void	   *place = (char *) server + option->offset;
+	PaTarget	target;
 
 	switch (option->kind)
 	{
 		case OPTION_TARGET:
-			*(char **) place = normal_target(value, hint);
-			return server->target != NULL;
+			if (!pa_target_parse(value, &target, hint))
+				return false;
+			*(char **) place = psprintf("%s%s", target.prefix, target.rest);
+			return true;
 		case OPTION_NUMBER:
 			return set_number(option, value, place, hint);
 		case OPTION_CHOICE:
