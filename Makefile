@@ -62,6 +62,7 @@ $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
+$(call require,pkg-config libseccomp,the library libseccomp is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -153,15 +154,15 @@ program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
-program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c
+program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
+	-lgrpc -lgpr -lprotobuf-c -lseccomp
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
-	arena call channel delivery frame log loop main output reply text \
-	unary)
+	arena call channel delivery frame log loop main output reply \
+	sandbox text unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	action behaviour connection ledger log main memory options \
 	provider_simulated request rule_file server service status_name \

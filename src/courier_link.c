@@ -280,6 +280,18 @@ pa_courier_flush(void)
 	}
 }
 
+static void
+log_confinement(const Courier__Hello *hello)
+{
+	const char *by = hello->seccomp ?
+		hello->landlock ? "seccomp and Landlock" : "seccomp only" :
+		hello->landlock ? "Landlock only" : "nothing of the kernel's";
+
+	ereport(LOG,
+			(errmsg("power_action courier has started, with process id %d, confined by %s",
+					(int) courier_pid, by)));
+}
+
 /* One frame, complete.  Returns why the courier cannot go on, or NULL. */
 static const char *
 receive_frame(const char *data, size_t length, PaFrameHandler handler)
@@ -297,6 +309,7 @@ receive_frame(const char *data, size_t length, PaFrameHandler handler)
 			frame->hello->protocol_version != COURIER_PROTOCOL)
 			return "it is of another version";
 		courier_greeted = true;
+		log_confinement(frame->hello);
 		return NULL;
 	}
 	handler(frame);
