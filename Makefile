@@ -85,9 +85,9 @@ DATA = $(wildcard sql/power_action--*.sql)
 OBJS = $(patsubst %,src/%.o,\
 	agent_server apply argument backoff claim courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
-	inventory job_store launcher outcome outcome_store power_action \
-	queue queue_job request request_store settings shared_state stats status_code \
-	store_plan target target_store verdict wait wait_event wire_text words \
+	frame_format inventory job_store launcher outcome outcome_store \
+	power_action queue queue_job request request_store settings \
+	shared_state stats status_code store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o
 
@@ -169,7 +169,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	table timer units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff status_code target verdict words)
+	backoff frame_format status_code target verdict words)
 proto_objects = $(variant)/proto/agent.pb-c.o $(variant)/proto/courier.pb-c.o
 
 $(variant)/%.o: %.c | $(proto_headers)

@@ -26,7 +26,7 @@
 
 #include "channel.h"
 #include "delivery.h"
-#include "frame.h"
+#include "frame_format.h"
 #include "output.h"
 #include "text.h"
 #include "unary.h"

@@ -30,12 +30,12 @@
 
 #include "call.h"
 #include "channel.h"
+#include "frame_format.h"
 #include "log.h"
 #include "loop.h"
 #include "output.h"
 #include "sandbox.h"
 
-#define PROTOCOL_VERSION	1
 #define VERSION				"1.0"
 
 /* after the worker has gone; then the process ends, whatever it is doing */
@@ -156,7 +156,7 @@ send_hello(bool files_restricted, bool calls_restricted)
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Hello hello = COURIER__HELLO__INIT;
 
-	hello.protocol_version = PROTOCOL_VERSION;
+	hello.protocol_version = PA_FRAME_PROTOCOL;
 	hello.process_id = (int32_t) getpid();
 	hello.grpc_version = (char *) grpc_version_string();
 	hello.landlock = files_restricted;

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "frame.h"
+#include "frame_format.h"
 #include "output.h"
 
 #define CROWDED			((size_t) 16 * 1024 * 1024)
