@@ -8,6 +8,8 @@
 #   make bench           throughput and latency on this machine
 #   make storm           faults at random; SEED=n, SECONDS=n (300)
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
+#   make fuzz            random input to what reads input; TIME=seconds for
+#                        each target (60), FUZZ="name ..."
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
@@ -17,7 +19,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench storm
+private_goals = demo check bench storm fuzz
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -36,6 +38,11 @@ bench:
 # To bash, SECONDS is a clock.
 storm:
 	@STORM_SECONDS=$(SECONDS) test/storm/run
+
+# In the tree itself: what was found is kept in build/fuzz.
+fuzz:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" SANITIZE=fuzz run-fuzz
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -141,8 +148,15 @@ sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_thread = -fsanitize=thread
 sanitize_flags = $(sanitize_$(SANITIZE))
 
-ifneq ($(filter-out address thread,$(SANITIZE)),)
-$(error SANITIZE is "address" or "thread", not "$(SANITIZE)")
+sanitize_fuzz = $(sanitize_address) -fsanitize=fuzzer-no-link
+
+ifneq ($(filter-out address thread fuzz,$(SANITIZE)),)
+$(error SANITIZE is "address", "thread" or "fuzz", not "$(SANITIZE)")
+endif
+ifeq ($(SANITIZE),fuzz)
+# libFuzzer comes with clang.
+CC = clang
+warnings += -Wno-unknown-warning-option
 endif
 
 # Truncation by snprintf is meant, as it is in PostgreSQL's own sources.
@@ -250,7 +264,29 @@ unit-programs: $(unit_programs) programs
 unit: unit-programs
 	@prove --exec 'test/run-unit $(variant)' $(unit_sources)
 
+# ----------------------------------------------------------------------
+# Fuzzing
+#
+# A target says in its first lines which objects it is linked with, as a unit
+# test does.  "make fuzz" calls this with SANITIZE=fuzz.
+# ----------------------------------------------------------------------
+
+FUZZ = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
+fuzz_sources = $(patsubst %,test/fuzz/%_fuzz.c,$(FUZZ))
+fuzz_programs = $(patsubst %.c,$(variant)/%,$(fuzz_sources))
+
+$(fuzz_programs): private program_ldflags += -fsanitize=fuzzer
+
+ifneq ($(filter run-fuzz,$(MAKECMDGOALS)),)
+$(foreach source,$(fuzz_sources),$(eval $(call unit_rule,$(source))))
+endif
+
+.PHONY: run-fuzz
+run-fuzz: $(fuzz_programs)
+	@FUZZ_SECONDS=$(or $(TIME),60) prove --timer --jobs $(shell nproc) \
+		--exec 'test/fuzz/run $(variant)' $(fuzz_sources)
+
 -include $(wildcard src/*.d build/proto/*.d $(variant)/src/*.d \
-	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/unit/*.d)
+	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/*/*.d)
 
 endif

@@ -38,9 +38,12 @@ same_file(const struct stat *left, const struct stat *right)
 		left->st_ctim.tv_nsec == right->st_ctim.tv_nsec;
 }
 
-/* the text of the file, to be freed; NULL, with errno set, if it failed */
+/*
+ * The text of the file, to be freed, and its length, which is more than
+ * strlen if there is a NUL in it; NULL, with errno set, if it failed.
+ */
 static char *
-read_text(const char *path, struct stat *status)
+read_text(const char *path, struct stat *status, size_t *length)
 {
 	int			fd = open(path, O_RDONLY | O_CLOEXEC);
 	char	   *text = NULL;
@@ -71,6 +74,7 @@ read_text(const char *path, struct stat *status)
 		else
 			text[used] = '\0';
 	}
+	*length = used;
 	close(fd);
 	return text;
 }
@@ -79,13 +83,21 @@ read_text(const char *path, struct stat *status)
 static bool
 load(PaRuleFile *file, char *problem, size_t size)
 {
-	char	   *text = read_text(file->path, &file->status);
+	size_t		length;
+	char	   *text = read_text(file->path, &file->status, &length);
 	PaRules    *rules;
 
 	if (text == NULL)
 	{
 		snprintf(problem, size, "could not read behaviour file \"%s\": %s",
 				 file->path, strerror(errno));
+		return false;
+	}
+	if (strlen(text) != length)
+	{
+		snprintf(problem, size, "behaviour file \"%s\" contains a NUL byte",
+				 file->path);
+		free(text);
 		return false;
 	}
 	rules = pa_behaviour_parse(text, file->path, problem, size);
