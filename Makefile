@@ -10,6 +10,7 @@
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
 #   make fuzz            random input to what reads input; TIME=seconds for
 #                        each target (60), FUZZ="name ..."
+#   make lint            strict warnings of gcc and clang, clang-tidy, cppcheck
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
@@ -19,7 +20,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench storm fuzz
+private_goals = demo check bench storm fuzz lint
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -43,6 +44,10 @@ storm:
 fuzz:
 	@scripts/install-packages test
 	@$(MAKE) --no-print-directory -s -j"$$(nproc)" SANITIZE=fuzz run-fuzz
+
+lint:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s run-lint
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -285,6 +290,14 @@ endif
 run-fuzz: $(fuzz_programs)
 	@FUZZ_SECONDS=$(or $(TIME),60) prove --timer --jobs $(shell nproc) \
 		--exec 'test/fuzz/run $(variant)' $(fuzz_sources)
+
+# ----------------------------------------------------------------------
+# Static analysis
+# ----------------------------------------------------------------------
+
+.PHONY: run-lint
+run-lint: $(proto_headers)
+	@prove test/lint/run
 
 -include $(wildcard src/*.d build/proto/*.d $(variant)/src/*.d \
 	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/*/*.d)

@@ -87,8 +87,10 @@ spawn_courier(int peer, pid_t *pid)
 {
 	char		path[MAXPGPATH];
 	char		fd_text[16];
-	char	   *arguments[] = {COURIER_PROGRAM, "--fd", fd_text, NULL};
-	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", NULL};
+	char	   *arguments[] = {(char *) COURIER_PROGRAM, (char *) "--fd", fd_text,
+	NULL};
+	char	   *environment[] = {(char *) "PATH=/usr/bin:/bin",
+	(char *) "LC_ALL=C", NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t	signals;
@@ -376,7 +378,7 @@ pa_courier_receive(PaFrameHandler handler)
 		got = recv(courier_socket, incoming.data + incoming.len, READ_CHUNK, 0);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (got < 0 && errno == EAGAIN)
 			return true;
 		if (got <= 0)
 		{

@@ -190,7 +190,7 @@ send_waiting(bool retry)
 			if (outgoing->start == outgoing->end)
 				clear(outgoing);
 		}
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		else if (errno == EAGAIN)
 		{
 			output.blocked = true;
 			wake = !retry;

@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* close_range, CLONE_THREAD */
+#define _GNU_SOURCE 1				/* close_range, CLONE_THREAD */
 
 #include <errno.h>
 #include <fcntl.h>

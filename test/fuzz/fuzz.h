@@ -41,7 +41,7 @@ __attribute__((unused))
 static uint8_t *
 fuzz_bytes(const uint8_t *data, size_t size)
 {
-	uint8_t    *bytes = malloc(size);
+	uint8_t    *bytes = calloc(1, size);
 
 	if (size > 0)
 		memcpy(bytes, data, size);

@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* memfd_create */
+#define _GNU_SOURCE 1				/* memfd_create */
 
 #include <sys/mman.h>
 #include <unistd.h>
