@@ -8,6 +8,9 @@
 #   make bench           throughput and latency on this machine
 #   make storm           faults at random; SEED=n, SECONDS=n (300)
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
+#   make fuzz            random input to what reads input; TIME=seconds for
+#                        each target (60), FUZZ="name ..."
+#   make lint            strict warnings of gcc and clang, clang-tidy, cppcheck
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
@@ -17,7 +20,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench storm
+private_goals = demo check bench storm fuzz lint
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -36,6 +39,15 @@ bench:
 # To bash, SECONDS is a clock.
 storm:
 	@STORM_SECONDS=$(SECONDS) test/storm/run
+
+# In the tree itself: what was found is kept in build/fuzz.
+fuzz:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" SANITIZE=fuzz run-fuzz
+
+lint:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s run-lint
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -66,6 +78,7 @@ $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 $(call require,pkg-config inih,the library inih is missing)
 $(call require,pkg-config libcurl,the library curl is missing)
 $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
+$(call require,pkg-config libseccomp,the library libseccomp is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -88,9 +101,9 @@ DATA = $(wildcard sql/power_action--*.sql)
 OBJS = $(patsubst %,src/%.o,\
 	agent_option agent_server apply argument backoff claim clock courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
-	inventory job_store launcher outcome outcome_store power_action \
-	queue queue_job request request_store settings shared_state stats status_code \
-	store_plan target target_store verdict wait wait_event wire_text words \
+	frame_format inventory job_store launcher outcome outcome_store \
+	power_action queue queue_job request request_store settings \
+	shared_state stats status_code store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o
 
@@ -144,8 +157,15 @@ sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_thread = -fsanitize=thread
 sanitize_flags = $(sanitize_$(SANITIZE))
 
-ifneq ($(filter-out address thread,$(SANITIZE)),)
-$(error SANITIZE is "address" or "thread", not "$(SANITIZE)")
+sanitize_fuzz = $(sanitize_address) -fsanitize=fuzzer-no-link
+
+ifneq ($(filter-out address thread fuzz,$(SANITIZE)),)
+$(error SANITIZE is "address", "thread" or "fuzz", not "$(SANITIZE)")
+endif
+ifeq ($(SANITIZE),fuzz)
+# libFuzzer comes with clang.
+CC = clang
+warnings += -Wno-unknown-warning-option
 endif
 
 # Truncation by snprintf is meant, as it is in PostgreSQL's own sources.
@@ -158,15 +178,15 @@ program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
-program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lssl -lcrypto
+program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -lssl -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel credentials delivery file frame log loop main \
-	output pem reply server text token unary)
+	output pem reply sandbox server text token unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	account account_file action behaviour call connection ec2_account \
 	ec2_batch ec2_credentials ec2_order ec2_pace ec2_query ec2_result file \
@@ -176,7 +196,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	timer tls token units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff status_code target verdict words)
+	backoff frame_format status_code target verdict words)
 proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)
@@ -257,7 +277,37 @@ unit-programs: $(unit_programs) programs
 unit: unit-programs
 	@prove --exec 'test/run-unit $(variant)' $(unit_sources)
 
+# ----------------------------------------------------------------------
+# Fuzzing
+#
+# A target says in its first lines which objects it is linked with, as a unit
+# test does.  "make fuzz" calls this with SANITIZE=fuzz.
+# ----------------------------------------------------------------------
+
+FUZZ = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
+fuzz_sources = $(patsubst %,test/fuzz/%_fuzz.c,$(FUZZ))
+fuzz_programs = $(patsubst %.c,$(variant)/%,$(fuzz_sources))
+
+$(fuzz_programs): private program_ldflags += -fsanitize=fuzzer
+
+ifneq ($(filter run-fuzz,$(MAKECMDGOALS)),)
+$(foreach source,$(fuzz_sources),$(eval $(call unit_rule,$(source))))
+endif
+
+.PHONY: run-fuzz
+run-fuzz: $(fuzz_programs)
+	@FUZZ_SECONDS=$(or $(TIME),60) prove --timer --jobs $(shell nproc) \
+		--exec 'test/fuzz/run $(variant)' $(fuzz_sources)
+
+# ----------------------------------------------------------------------
+# Static analysis
+# ----------------------------------------------------------------------
+
+.PHONY: run-lint
+run-lint: $(proto_headers)
+	@prove test/lint/run
+
 -include $(wildcard src/*.d build/proto/*.d $(variant)/src/*.d \
-	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/unit/*.d)
+	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/*/*.d)
 
 endif

@@ -247,6 +247,8 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 			!lane->exhausted)
 			lane_count++;
 	}
+	if (lane_count == 0)
+		return 0;
 
 	lanes = palloc(sizeof(PaLane *) * lane_count);
 	requests = palloc0(sizeof(PaLaneRequest) * lane_count);

@@ -221,7 +221,7 @@ pa_request_store_find(PaRequestItem **sorted, int count)
 }
 
 char *
-pa_request_store_id_of_name(const text *cluster_name)
+pa_request_store_id_of_name(const text *name)
 {
 	static PaPlan plan = {
 		"SELECT c.cluster_id FROM power_action.cluster c "
@@ -229,7 +229,7 @@ pa_request_store_id_of_name(const text *cluster_name)
 		"ORDER BY c.cluster_id",
 		1, {TEXTOID}, NULL
 	};
-	Datum		argument = PointerGetDatum(cluster_name);
+	Datum		argument = PointerGetDatum(name);
 	PaResult	result;
 	char	   *cluster_id = NULL;
 

@@ -60,7 +60,7 @@ extern int	pa_request_store_compare_ids(const text *one, const text *other);
 extern void pa_request_store_find(PaRequestItem **sorted, int count);
 
 /* Id of a visible cluster of that name, as the caller; NULL if there is none. */
-extern char *pa_request_store_id_of_name(const text *cluster_name);
+extern char *pa_request_store_id_of_name(const text *name);
 
 /*
  * Inserts events in the order of "items", and jobs for those that do not

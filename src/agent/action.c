@@ -51,7 +51,7 @@ pa_lane_open(PaService *service, const char *cluster_id)
 	lane->first_waiting = NULL;
 	lane->last_waiting = NULL;
 	lane->waiting = 0;
-	strcpy(lane->cluster_id, cluster_id);
+	memcpy(lane->cluster_id, cluster_id, strlen(cluster_id) + 1);
 	pa_table_insert(&service->lanes, &lane->node, hash);
 	return lane;
 }

@@ -380,7 +380,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	size_t		length = equals ? (size_t) (equals - argument) : strlen(argument);
 	const char *value = equals ? equals + 1 : NULL;
 	const Option *option;
-	bool		takes_value;
+	bool		takes_value = false;
 	bool		word;
 
 	if (strncmp(argument, "--", 2) != 0 || length < 3)
@@ -406,7 +406,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	if (word)
 		return pa_behaviour_set_default(options->service.defaults, name, value,
 										problem, size);
-	return set_option(options, option, value, problem, size);
+	return set_option(options, option, takes_value ? value : "", problem, size);
 }
 
 bool

@@ -442,6 +442,7 @@ read_inventory(Simulated *simulated, char *problem, size_t size)
 	FILE	   *file = fopen(path, "re");
 	char	   *line = NULL;
 	size_t		capacity = 0;
+	ssize_t		length;
 	int			number = 0;
 	const char *wrong = NULL;
 
@@ -451,10 +452,11 @@ read_inventory(Simulated *simulated, char *problem, size_t size)
 				 strerror(errno));
 		return false;
 	}
-	while (wrong == NULL && getline(&line, &capacity, file) >= 0)
+	while (wrong == NULL && (length = getline(&line, &capacity, file)) >= 0)
 	{
 		number++;
-		wrong = read_inventory_line(simulated, line);
+		wrong = strlen(line) != (size_t) length ? "the line contains a NUL byte" :
+			read_inventory_line(simulated, line);
 	}
 	if (wrong != NULL)
 		snprintf(problem, size, "%s:%d: %s", path, number, wrong);

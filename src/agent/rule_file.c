@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file.h"
 #include "memory.h"
@@ -28,7 +29,8 @@ static bool
 load(PaRuleFile *file, char *problem, size_t size)
 {
 	char		reason[256];
-	char	   *text = pa_file_read(file->path, PA_FILE_ANY, LARGEST_FILE, NULL,
+	size_t		length;
+	char	   *text = pa_file_read(file->path, PA_FILE_ANY, LARGEST_FILE, &length,
 									reason, sizeof(reason));
 	PaRules    *rules;
 
@@ -36,6 +38,13 @@ load(PaRuleFile *file, char *problem, size_t size)
 	{
 		snprintf(problem, size, "could not read behaviour file \"%s\": %s",
 				 file->path, reason);
+		return false;
+	}
+	if (strlen(text) != length)
+	{
+		snprintf(problem, size, "behaviour file \"%s\" contains a NUL byte",
+				 file->path);
+		free(text);
 		return false;
 	}
 	rules = pa_behaviour_parse(text, file->path, problem, size);

@@ -151,6 +151,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 			line->requester = "";
 	line->attempt = call->attempt;
 	pa_log_write(service->log, line);
+	line->order = NULL;			/* it was ours */
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
 					 pa_timer_now() + FLUSH_INTERVAL, flush_log);
