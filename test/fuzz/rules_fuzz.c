@@ -1,4 +1,4 @@
-/* objects: agent/behaviour agent/rule_file agent/units agent/status_name */
+/* objects: agent/behaviour agent/rule_file agent/file agent/units agent/status_name */
 /* objects: agent/table agent/memory */
 /*-------------------------------------------------------------------------
  *

@@ -1,5 +1,6 @@
 /* objects: agent/behaviour agent/rule_file agent/units agent/status_name */
 /* objects: agent/provider_simulated agent/timer agent/table agent/memory */
+/* objects: agent/file */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_files_test.c
