@@ -3,10 +3,13 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION power_action" to load this file. \quit
 
+-- Nothing but what is named here in full is found outside of pg_catalog.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 --
 -- A schema of that name may exist: after DROP EXTENSION, or because pg_dump
--- creates it first.  Whoever else owns it, or may create objects in it, could
--- replace what is called here, so both are refused.
+-- creates it first.  Whoever else owns it, may create objects in it or has
+-- done so could replace what is called here, so all that is refused.
 --
 DO $$
 DECLARE
@@ -43,6 +46,31 @@ BEGIN
 				stranger
 			USING ERRCODE = 'insufficient_privilege',
 				  HINT = 'REVOKE CREATE ON SCHEMA power_action first.';
+	END IF;
+
+	SELECT pg_catalog.pg_get_userbyid(o.refobjid)
+	INTO stranger
+	FROM pg_catalog.pg_namespace n,
+		 pg_catalog.pg_depend d,
+		 pg_catalog.pg_shdepend o
+	WHERE n.nspname = 'power_action'
+		  AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+		  AND d.refobjid = n.oid
+		  AND o.dbid = (SELECT b.oid FROM pg_catalog.pg_database b
+						WHERE b.datname = pg_catalog.current_database())
+		  AND o.classid = d.classid
+		  AND o.objid = d.objid
+		  AND o.deptype = 'o'
+		  AND o.refobjid <> n.nspowner
+		  AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r
+				   WHERE r.oid = o.refobjid)
+	LIMIT 1;
+
+	IF stranger IS NOT NULL THEN
+		RAISE EXCEPTION 'schema power_action exists and has objects of "%"',
+				stranger
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Drop them, or move them to another schema.';
 	END IF;
 END
 $$;
@@ -205,8 +233,12 @@ ALTER TABLE power_action.event
 COMMENT ON CONSTRAINT event_check ON power_action.event IS
 	'the words that action, status, agent_result and error_source know, and what goes with each status; one function, since CHECKs are compiled anew for each statement';
 
+-- Roles of one session user may differ in what they see.  A request for a
+-- cluster that does not exist, or that its role must take for that, must not
+-- meet the key of another role's request.
 CREATE UNIQUE INDEX event_request_key_idx
-	ON power_action.event (requested_by, request_key, cluster_id)
+	ON power_action.event (requested_by, request_key, cluster_id,
+						   (account_name IS NULL))
 	WHERE request_key IS NOT NULL;
 CREATE INDEX event_cluster_id_idx ON power_action.event (cluster_id);
 
@@ -262,7 +294,7 @@ COMMENT ON COLUMN power_action.event.attempts IS
 COMMENT ON COLUMN power_action.event.priority IS
 	'higher goes first, between clusters only';
 COMMENT ON COLUMN power_action.event.request_key IS
-	'key for safe repetition, unique for requested_by and cluster_id; at most 255 characters';
+	'key for safe repetition, unique for requested_by and cluster_id, apart from requests for a cluster that did not exist; at most 255 characters';
 COMMENT ON COLUMN power_action.event.superseded_by IS
 	'event of an opposite action that took its place';
 COMMENT ON COLUMN power_action.event.cancelled_by IS
@@ -276,7 +308,7 @@ COMMENT ON COLUMN power_action.event.instances_done IS
 COMMENT ON COLUMN power_action.event.instances_failed IS
 	'ids of the instances that did not, if the agent told';
 COMMENT ON INDEX power_action.event_request_key_idx IS
-	'one event for each request_key of a role and cluster';
+	'one event for each request_key of a role and cluster, and one for when there was no such cluster';
 COMMENT ON INDEX power_action.event_cluster_id_idx IS
 	'history of a cluster';
 
@@ -560,6 +592,34 @@ REVOKE ALL ON FUNCTION power_action.cancel_restored() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.cancel_restored() IS
 	'trigger: an event that does not come from a request function and is not final becomes cancelled, with the reason "restored"';
 
+CREATE FUNCTION power_action.check_text() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pa_inventory_check_text'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION power_action.check_text() FROM PUBLIC;
+COMMENT ON FUNCTION power_action.check_text() IS
+	'trigger: refuses control characters in the columns that are its arguments, which go to agents, messages and the log. Error 23514';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF account_name, account_id, server_name
+	ON power_action.account FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(account_name, account_id, server_name);
+COMMENT ON TRIGGER check_text ON power_action.account IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, cluster_name, account_name, region
+	ON power_action.cluster FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, cluster_name, account_name, region);
+COMMENT ON TRIGGER check_text ON power_action.cluster IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, instance_id
+	ON power_action.instance FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, instance_id);
+COMMENT ON TRIGGER check_text ON power_action.instance IS
+	'no control characters in what agents and logs get';
+
 CREATE TRIGGER keep_cluster_status
 	BEFORE UPDATE OF status, status_source, status_changed_at
 	ON power_action.cluster FOR EACH ROW
@@ -592,16 +652,16 @@ CREATE FUNCTION power_action.power_on(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_on'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Starts the instances of a cluster; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.power_on(
@@ -610,16 +670,16 @@ CREATE FUNCTION power_action.power_on(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_on_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Starts the instances of a cluster, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.power_off(
@@ -628,16 +688,16 @@ CREATE FUNCTION power_action.power_off(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_off'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Stops the instances of a cluster; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.power_off(
@@ -646,16 +706,16 @@ CREATE FUNCTION power_action.power_off(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_off_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Stops the instances of a cluster, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.refresh(
@@ -664,16 +724,16 @@ CREATE FUNCTION power_action.refresh(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_refresh'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text) IS
 	'Asks the agent for the true state of a cluster and writes it to the inventory; returns the id of the event. The order goes out after the commit, never after a rollback. A cluster that does not exist, has no instances or cannot be reached through its account gives a failed event and a WARNING. Errors: 22004 and 22023 for arguments, 42501 without the privilege operate, 23505 for a request_key that was used with other arguments, 55000 if power_action is not preloaded';
 
 CREATE FUNCTION power_action.refresh(
@@ -682,16 +742,16 @@ CREATE FUNCTION power_action.refresh(
 	description text DEFAULT NULL,
 	not_before timestamptz DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL,
-	priority smallint DEFAULT 0,
+	priority integer DEFAULT 0,
 	request_key text DEFAULT NULL)
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_refresh_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off;
-REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text)
+REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
-COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text) IS
+COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text) IS
 	'Asks the agent for the true state of a cluster and writes it to the inventory, for up to 1,000,000 clusters, each once; as the form for one cluster, but returns a row for each and warns once for all';
 
 CREATE FUNCTION power_action.cancel(
@@ -806,7 +866,7 @@ CREATE FUNCTION power_action.agent_validator(options text[], catalog oid)
 	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.agent_validator(text[], oid) FROM PUBLIC;
 COMMENT ON FUNCTION power_action.agent_validator(text[], oid) IS
-	'Checks the options of foreign servers of power_agent. Errors: HV00D unknown option, HV024 bad value, HV002 no target, HV00D any option of something that is no server';
+	'Checks the options of foreign servers of power_agent. Errors: HV00D unknown option, HV024 bad value, HV002 no target, HV021 options that do not go together, 42501 files named by others than superusers and members of pg_read_server_files, HV00D any option of something that is no server. A file that cannot be used is a WARNING';
 
 CREATE FOREIGN DATA WRAPPER power_agent
 	NO HANDLER VALIDATOR power_action.agent_validator;
@@ -988,7 +1048,7 @@ COMMENT ON COLUMN power_action.agent_status.in_flight IS
 COMMENT ON COLUMN power_action.agent_status.waiting IS
 	'jobs for this agent that the current role may see, less those in flight';
 COMMENT ON COLUMN power_action.agent_status.last_error IS
-	'why it could not be reached the last time';
+	'why it could not be reached the last time; while it is ready, what is wrong with the files of the server, NULL for nothing';
 
 CREATE VIEW power_action.worker_status
 WITH (security_invoker = true) AS
@@ -1020,7 +1080,7 @@ COMMENT ON COLUMN power_action.worker_status.since IS
 COMMENT ON COLUMN power_action.worker_status.in_flight IS
 	'calls under way';
 COMMENT ON COLUMN power_action.worker_status.deferred IS
-	'outcomes that wait for a locked row';
+	'outcomes that wait for a locked row, or for the end of an error that passes, such as a full disk';
 COMMENT ON COLUMN power_action.worker_status.calls IS
 	'calls sent since it started';
 COMMENT ON COLUMN power_action.worker_status.finished IS
@@ -1050,7 +1110,7 @@ DECLARE
 		'SELECT ON power_action.account, power_action.cluster, power_action.instance, power_action.event, power_action.attempt, power_action.job, power_action.access, power_action.my_access, power_action.activity, power_action.history, power_action.agent_status, power_action.worker_status',
 		'EXECUTE ON FUNCTION power_action.wait_for, power_action.worker_state, power_action.agent_state, power_action.lock_waits, power_action.origin_system'];
 	operator_needs CONSTANT text[] := ARRAY[
-		'EXECUTE ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, smallint, text), power_action.power_on(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.power_off(text, text, text, timestamptz, timestamptz, smallint, text), power_action.power_off(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.refresh(text, text, text, timestamptz, timestamptz, smallint, text), power_action.refresh(text[], text, text, timestamptz, timestamptz, smallint, text), power_action.cancel',
+		'EXECUTE ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text), power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text), power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text), power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text), power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text), power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text), power_action.cancel',
 		'EXECUTE ON PROCEDURE power_action.power_on_and_wait, power_action.power_off_and_wait'];
 	inventory_needs CONSTANT text[] := ARRAY[
 		'INSERT (account_name, account_id, provider, labels), UPDATE (account_name, account_id, provider, labels), DELETE ON power_action.account',
@@ -1060,6 +1120,15 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM pg_roles r
 				   WHERE r.rolname = apply_access.role_name)
+	THEN
+		RETURN;
+	END IF;
+
+	-- The owner may do everything; a REVOKE would take it away.
+	IF EXISTS (SELECT FROM pg_extension e
+			   JOIN pg_roles r ON r.oid = e.extowner
+			   WHERE e.extname = 'power_action'
+					 AND r.rolname = apply_access.role_name)
 	THEN
 		RETURN;
 	END IF;
@@ -1315,7 +1384,8 @@ AS $$
 		FROM power_action.event x
 		WHERE x.cluster_id = c.cluster_id
 			  AND x.finished_at IS NOT NULL
-			  AND x.error_source IS DISTINCT FROM 'request'
+			  AND (x.error_source IS DISTINCT FROM 'request'
+				   OR x.agent_result = 'unknown')
 		ORDER BY x.finished_at DESC, x.event_id DESC
 		LIMIT 1) e
 	WHERE c.status_source = 'agent'

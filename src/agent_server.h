@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent_server.h
- *		Agents as foreign servers: the options of the foreign-data wrapper
- *		power_agent, their validator, and how a worker reads them.
+ *		Agents as foreign servers: the validator of the foreign-data wrapper
+ *		power_agent, and how a worker reads its servers.
  *
  * Reading needs a transaction.  What it returns is palloc'd in the current
  * memory context and belongs to the caller.
@@ -12,21 +12,7 @@
 #ifndef PA_AGENT_SERVER_H
 #define PA_AGENT_SERVER_H
 
-#include "nodes/pg_list.h"
-
-typedef struct PaAgentServer
-{
-	Oid			oid;
-	char	   *server_name;
-	char	   *target;			/* gRPC target with its scheme */
-	int			call_timeout;	/* ms, the deadline of one call */
-	int			connect_timeout;	/* ms */
-	int			keepalive_time; /* ms, 0: off */
-	int			max_concurrent_calls;
-	int			max_message_size;	/* bytes of a reply */
-	bool		round_robin;	/* else pick_first */
-	bool		send_account_id;	/* account_field 'id' */
-} PaAgentServer;
+#include "agent_option.h"
 
 /* all servers of the wrapper power_agent: a List of PaAgentServer pointers */
 extern List *pa_agent_server_list(void);

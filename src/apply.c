@@ -26,6 +26,7 @@
 
 #define UNITS_AT_ONCE		512
 #define STATEMENT_LIMIT_MS	5000	/* of the transaction that writes a batch */
+#define INSTANCES_PER_MS	10		/* that it is longer, if there are many */
 #define ALONE_LIMIT_MS		300		/* for units that go alone, in one cycle */
 #define DEFER_INITIAL_MS	50
 #define DEFER_MAX_MS		30000
@@ -36,6 +37,8 @@ static dlist_head pending;
 static int	pending_count;
 static int64 finished_events;
 static int	deferred_units;
+static int	troubled_units;		/* of those that are pending */
+static int	logged_trouble;		/* SQLSTATE of their last error; 0: none */
 static int64 failed_transactions;
 static bool notify_skipped;		/* of the present streak, one was logged */
 static bool notify_suspended;	/* in the next transaction */
@@ -295,6 +298,22 @@ drop_earlier_changes(PaClusterChange **changes, int count)
 }
 
 /*
+ * How long the transaction that writes these units may take, in ms.  A cluster
+ * may have so many instances that its unit never came through otherwise.
+ */
+static int
+time_limit(PaUnit **units, int count)
+{
+	int64		instances = 0;
+
+	for (int i = 0; i < count; i++)
+		if (units[i]->change)
+			instances += units[i]->change->instance_count;
+	return STATEMENT_LIMIT_MS +
+		(int) Min(instances / INSTANCES_PER_MS, PG_INT32_MAX / 2);
+}
+
+/*
  * One transaction for these units.  Returns how many of them were written:
  * those at the front of the array.
  */
@@ -312,7 +331,7 @@ write_units(PaUnit **units, int count)
 	PaEventRange asked;
 
 	pa_worker_begin_transaction();
-	enable_timeout_after(STATEMENT_TIMEOUT, STATEMENT_LIMIT_MS);
+	enable_timeout_after(STATEMENT_TIMEOUT, time_limit(units, count));
 
 	kept = lock_clusters(units, count);
 	for (int i = 0; i < kept; i++)
@@ -402,6 +421,47 @@ finish_unit(PaUnit *unit)
 	MemoryContextDelete(unit->context);
 }
 
+/*
+ * An error that passes by itself, such as a full disk.  Said once for all the
+ * units that meet it, until every one of them is written.  A lock is no error:
+ * "activity" shows who waits for one.
+ */
+static void
+note_trouble(PaUnit *unit, const ErrorData *error)
+{
+	if (unit->lock_wait)
+		return;
+	if (!unit->troubled)
+		troubled_units++;
+	unit->troubled = true;
+	if (error->sqlerrcode == logged_trouble)
+		return;
+	logged_trouble = error->sqlerrcode;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("power_action cannot write outcomes at present: %s",
+					error->message),
+			 errdetail("The first is that of event " INT64_FORMAT ".",
+					   unit->outcome_count > 0 ?
+					   unit->outcomes[0]->event_id : INT64CONST(0)),
+			 errhint("They are kept and written later, tried at growing intervals of up to %d s; the same error is not logged again.",
+					 DEFER_MAX_MS / 1000),
+			 error->context ? errcontext("%s", error->context) : 0));
+}
+
+static void
+forget_trouble(PaUnit *unit)
+{
+	if (!unit->troubled)
+		return;
+	unit->troubled = false;
+	if (--troubled_units > 0)
+		return;
+	logged_trouble = 0;
+	ereport(LOG,
+			(errmsg("power_action has written all outcomes that could not be written")));
+}
+
 /* Not now: the unit comes again, later each time. */
 static void
 defer_unit(PaUnit *unit, PaInstant now)
@@ -489,7 +549,10 @@ write_or_defer(PaUnit **units, int count, PaInstant now)
 	if (error == NULL)
 	{
 		for (int i = 0; i < written; i++)
+		{
+			forget_trouble(units[i]);
 			finish_unit(units[i]);
+		}
 		for (int i = written; i < count; i++)
 			defer_unit(units[i], now);
 		return written;
@@ -510,7 +573,9 @@ write_or_defer(PaUnit **units, int count, PaInstant now)
 	}
 
 	units[0]->lock_wait = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-	if (!error_is_transient(error->sqlerrcode))
+	if (error_is_transient(error->sqlerrcode))
+		note_trouble(units[0], error);
+	else
 	{
 		bool		refused_before = units[0]->change == NULL &&
 			units[0]->failures > 0;

@@ -38,6 +38,7 @@ typedef struct PaUnit
 	/* how often it could not be written, and when to try again */
 	bool		alone;
 	bool		lock_wait;
+	bool		troubled;		/* by an error that passes */
 	int			failures;
 	PaInstant	next_try;		/* PA_INSTANT_PAST: it was never deferred */
 } PaUnit;

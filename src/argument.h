@@ -25,8 +25,19 @@ extern void pa_argument_check_not_empty(const char *argument,
 extern void pa_argument_check_text(const char *argument, const text *value,
 								   int max_length, bool in_bytes);
 
+/*
+ * For text that is no argument.  Does it have control characters: C0, DEL,
+ * and C1 where the encoding shows them?  And itself as an error can show it,
+ * palloc'd: cut, with control characters as escapes.
+ */
+extern bool pa_argument_has_control(const text *value);
+extern char *pa_argument_shown(const text *value);
+
 /* Not infinite. */
 extern void pa_argument_check_time(const char *argument, TimestampTz value);
+
+/* Fits a smallint. */
+extern int16 pa_argument_small(const char *argument, int32 value);
 
 /* The milliseconds of an interval from 0 to 1 year. */
 extern long pa_argument_milliseconds(const char *argument,

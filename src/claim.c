@@ -58,9 +58,21 @@ pa_claim_start(TimestampTz until)
 	discover_lanes();
 }
 
+/* What was taken to memory is held now, or waits, or is forgotten. */
+static void
+end_taking(void)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *cell;
+
+	foreach(cell, servers)
+		((PaServer *) lfirst(cell))->taken = 0;
+}
+
 void
 pa_claim_restart(void)
 {
+	end_taking();
 	pa_queue_forget_unsent();
 	discover_lanes();
 }
@@ -90,7 +102,8 @@ server_takes(const PaServer *server)
 
 /*
  * Room in memory for clusters of this server and priority.  What is there
- * with a lower priority takes none away: it goes later anyway.
+ * with a lower priority takes none away: it goes later anyway.  What is being
+ * taken takes it from all.
  */
 static int
 priority_room(PaServer *server, int16 priority)
@@ -98,7 +111,7 @@ priority_room(PaServer *server, int16 priority)
 	if (!server_takes(server))
 		return 0;
 	return server->options.max_concurrent_calls -
-		pa_queue_held_before(server, priority);
+		pa_queue_held_before(server, priority) - server->taken;
 }
 
 static bool
@@ -108,7 +121,8 @@ lane_has_room(const PaLane *lane)
 
 	if (!server_takes(server))
 		return false;
-	return server->held < server->options.max_concurrent_calls ||
+	return server->held + server->taken <
+		server->options.max_concurrent_calls ||
 		priority_room(server, lane->priority) > 0;
 }
 
@@ -131,7 +145,10 @@ note_place(const PaJobPlace *place, TimestampTz now)
 			found_ahead = true;
 	}
 	else if (lane_has_room(lane))
+	{
 		pa_queue_cluster_due(place->cluster_id);
+		lane->server->taken++;
+	}
 	else
 		pa_queue_read_lane_from(lane, place->due_at);
 }
@@ -230,6 +247,8 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 			!lane->exhausted)
 			lane_count++;
 	}
+	if (lane_count == 0)
+		return 0;
 
 	lanes = palloc(sizeof(PaLane *) * lane_count);
 	requests = palloc0(sizeof(PaLaneRequest) * lane_count);
@@ -309,18 +328,17 @@ read_lanes(TimestampTz now)
 	{
 		PaServer   *server = lfirst(cell);
 		int			below = PG_INT16_MAX + 1;
-		int			taken = 0;
 		int16		priority = 0;
 
 		while (server_takes(server) &&
 			   next_priority(server, below, now, &priority))
 		{
-			int			room = priority_room(server, priority) - taken;
+			int			room = priority_room(server, priority);
 
 			/* the lower ones have no more of it */
 			if (room <= 0)
 				break;
-			taken += read_priority(server, priority, room, now);
+			server->taken += read_priority(server, priority, room, now);
 			below = priority;
 		}
 	}
@@ -448,6 +466,7 @@ pa_claim_jobs(TimestampTz now)
 {
 	read_lanes(now);
 	load_clusters(now);
+	end_taking();
 }
 
 bool

@@ -58,9 +58,12 @@ take_states(PaCluster *cluster, const Courier__Result *result)
 	for (size_t r = 0; r < result->n_instances; r++)
 	{
 		const Courier__InstanceReport *report = result->instances[r];
-		char	   *id = pa_wire_text_decode(report->instance_id);
+		char	   *id = pa_wire_text_decode_name(report->instance_id);
 		char	  **hit;
 
+		/* none of ours: all of ours went out without a loss */
+		if (id == NULL)
+			continue;
 		if ((int) r < count && strcmp(cluster->instance_ids[r], id) == 0)
 			hit = &cluster->instance_ids[r];
 		else
@@ -97,27 +100,6 @@ set_change(PaUnit *unit, PaCluster *cluster, PaPowerState status,
 	}
 	unit->change = change;
 	MemoryContextSwitchTo(old);
-}
-
-/*
- * Nobody knows what the cluster is now.  An agent that can be asked is asked,
- * unless a job that waits for its turn tells, or is a question itself.
- */
-static void
-set_unknown(PaUnit *unit, PaCluster *cluster)
-{
-	dlist_iter	iter;
-
-	set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
-	if (!pa_resolve_unknown || cluster->server->lacks_states)
-		return;
-	dlist_foreach(iter, &cluster->jobs)
-	{
-		if (!dlist_container(PaJob, node, iter.cur)->in_call)
-			return;
-	}
-	unit->unresolved = pa_queue_first_job(cluster)->event_id;
-	unit->unresolved_cluster = unit->change->cluster_id;
 }
 
 static void
@@ -326,7 +308,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 	 const char *code, const char *message, TimestampTz now)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -340,8 +321,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 		if ((job->maybe_sent || job->agent_result == PA_RESULT_UNKNOWN) &&
 			!cluster->asking)
 			outcome->agent_result = PA_RESULT_UNKNOWN;
-		if (outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 		outcome->instances_total = cluster->instance_count;
 		pa_unit_fail(unit, outcome, source, code, message);
 		if (job->cancelled_by &&
@@ -350,8 +329,7 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 						   job->cancel_reason);
 		set_attempt_failed(unit, outcome, cluster, code, message, now);
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 
@@ -366,7 +344,6 @@ retry(PaCluster *cluster, const Answer *answer)
 	PaUnit	   *unit;
 	int64		delay;
 	TimestampTz again;
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -396,12 +373,8 @@ retry(PaCluster *cluster, const Answer *answer)
 			pa_unit_fail(unit, outcome, source_of(answer->code), code,
 						 answer->message);
 		}
-		if (outcome->status >= PA_EVENT_SUCCESS &&
-			outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_queue_drop_call_data(cluster);
 	pa_unit_submit(unit);
 }
@@ -557,6 +530,14 @@ pa_outcome_of_result(const Courier__Result *result, TimestampTz now)
 		answer.message = "the agent gave no message";
 	answer.not_delivered = result->not_delivered;
 	answer.now = now;
+
+	/* what an administrator has to put right should not need guessing */
+	if (answer.code == PA_STATUS_UNAUTHENTICATED)
+		answer.message =
+			psprintf(cluster->server->options.auth_token_file ?
+					 "the agent does not accept the token of server \"%s\": %s" :
+					 "the agent wants a token, and server \"%s\" has no auth_token_file: %s",
+					 cluster->server->name, answer.message);
 
 	if (answer.code == PA_STATUS_OK)
 		take_reply(cluster, result, &answer);

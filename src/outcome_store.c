@@ -3,14 +3,16 @@
  * src/outcome_store.c
  *		Writing outcomes.  See outcome_store.h.
  *
- * Values travel as arrays and are unnested: one statement for all rows, the
- * same plan for any number of them.
+ * One statement for all rows, the same plan for any number of them.
  *
  * The tables may be empty when a plan is made and huge when it is used.  A
  * join on equality would then be planned as a scan of the whole inner table,
  * which costs nothing while that is empty.  So rows are found by a range of
  * one value: no join method but the look-up in the index, once for each row,
- * can do that.  Rows that are locked already are found by their ctid.
+ * can do that.  The first of two columns is compared with an array of one
+ * value, which no join method can do either: after a range, the index would be
+ * read over all rows that share the first.  Rows that are locked already are
+ * found by their ctid.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,88 +28,6 @@
 #include "inventory.h"
 #include "outcome_store.h"
 #include "store_plan.h"
-
-/* Columns of values that become array parameters. */
-typedef struct Columns
-{
-	int			count;			/* columns */
-	int			rows;
-	Datum	   *values[PA_PLAN_MAX_ARGUMENTS];
-	bool	   *nulls[PA_PLAN_MAX_ARGUMENTS];
-} Columns;
-
-static void
-columns_init(Columns *columns, int count, int rows)
-{
-	columns->count = count;
-	columns->rows = rows;
-	for (int c = 0; c < count; c++)
-	{
-		columns->values[c] = palloc(sizeof(Datum) * Max(rows, 1));
-		columns->nulls[c] = palloc0(sizeof(bool) * Max(rows, 1));
-	}
-}
-
-static void
-set_text(Columns *columns, int column, int row, const char *value)
-{
-	columns->nulls[column][row] = value == NULL;
-	columns->values[column][row] = value ? CStringGetTextDatum(value) : 0;
-}
-
-static void
-set_int64(Columns *columns, int column, int row, int64 value, bool isnull)
-{
-	columns->nulls[column][row] = isnull;
-	columns->values[column][row] = isnull ? 0 : Int64GetDatum(value);
-}
-
-static void
-set_int32(Columns *columns, int column, int row, int32 value, bool isnull)
-{
-	columns->nulls[column][row] = isnull;
-	columns->values[column][row] = isnull ? 0 : Int32GetDatum(value);
-}
-
-static void
-set_timestamp(Columns *columns, int column, int row, TimestampTz value)
-{
-	set_int64(columns, column, row, value, TIMESTAMP_NOT_FINITE(value));
-}
-
-/* Runs a plan whose parameters are these columns, in order. */
-static uint64
-run_with_columns(PaPlan *plan, const Columns *columns)
-{
-	Datum		arrays[PA_PLAN_MAX_ARGUMENTS];
-
-	for (int c = 0; c < columns->count; c++)
-	{
-		Oid			element;
-
-		switch (plan->types[c])
-		{
-			case TEXTARRAYOID:
-				element = TEXTOID;
-				break;
-			case INT4ARRAYOID:
-				element = INT4OID;
-				break;
-			case INT8ARRAYOID:
-				element = INT8OID;
-				break;
-			case TIDARRAYOID:
-				element = TIDOID;
-				break;
-			default:
-				element = TIMESTAMPTZOID;
-				break;
-		}
-		arrays[c] = pa_array(columns->values[c], columns->nulls[c],
-							 columns->rows, element);
-	}
-	return pa_plan_run(plan, arrays, NULL);
-}
 
 static Datum
 id_array(const int64 *ids, int count)
@@ -181,75 +101,80 @@ pa_outcome_store_find_clusters(const char **cluster_ids, int count,
 static void
 write_instances(PaClusterChange **changes, int count)
 {
+	static const PaColumn columns[] = {
+		{"cluster_id", TEXTOID}, {"instance_id", TEXTOID},
+		{"status", TEXTOID}
+	};
 	static PaPlan plan = {
 		"UPDATE power_action.instance i SET status = v.status "
-		"FROM unnest($1, $2, $3) "
-		"AS v(cluster_id, instance_id, status) "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.>=) v.cluster_id "
-		"AND i.cluster_id OPERATOR(pg_catalog.<=) v.cluster_id "
+		"FROM given v "
+		/*
+		 * Behind a range, the second column would be no place to begin, and
+		 * all instances of a cluster would be read for each one.  A plain
+		 * equality could be joined in other ways.
+		 */
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) ANY (ARRAY[v.cluster_id]) "
 		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
 		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
 		"AND i.status OPERATOR(pg_catalog.<>) v.status",
-		3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	};
-	Columns		columns;
-	int			rows = 0;
+	PaGiven		given;
 
-	for (int i = 0; i < count; i++)
-		rows += changes[i]->instance_count;
-	columns_init(&columns, 3, rows);
-
-	rows = 0;
+	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
 		const PaClusterChange *change = changes[i];
-		Datum		cluster_id;
 
 		if (change->instance_count == 0)
 			continue;
-		cluster_id = CStringGetTextDatum(change->cluster_id);
+		pa_given_text(&given, 0, change->cluster_id);
 		for (int n = 0; n < change->instance_count; n++)
 		{
 			if (change->instance_states[n] < 0)
 				continue;
-			columns.values[0][rows] = cluster_id;
-			set_text(&columns, 1, rows, change->instance_ids[n]);
-			set_text(&columns, 2, rows,
-					 pa_power_state_name(change->instance_states[n]));
-			rows++;
+			pa_given_text(&given, 1, change->instance_ids[n]);
+			pa_given_text(&given, 2,
+						  pa_power_state_name(change->instance_states[n]));
+			pa_given_add(&given);
 		}
 	}
-	columns.rows = rows;
-	if (rows > 0)
-		run_with_columns(&plan, &columns);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
 }
 
 void
 pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
 {
+	static const PaColumn columns[] = {
+		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID}
+	};
 	static PaPlan plan = {
 		"UPDATE power_action.cluster c "
 		"SET status = v.status, status_source = v.source, "
 		"status_changed_at = CASE "
 		"WHEN c.status OPERATOR(pg_catalog.=) v.status "
 		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
-		"FROM unnest($1, $2, $3) AS v(row_id, status, source) "
+		"FROM given v "
 		"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id "
+		/* what is gone for good does not become unknown */
+		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
+		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
 		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
 		"OR c.status_source OPERATOR(pg_catalog.<>) v.source)",
-		3, {TIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
 	};
-	Columns		columns;
+	PaGiven		given;
 
 	if (count == 0)
 		return;
-	columns_init(&columns, 3, count);
+	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
-		columns.values[0][i] = PointerGetDatum(&changes[i]->row);
-		set_text(&columns, 1, i, pa_power_state_name(changes[i]->status));
-		set_text(&columns, 2, i,
-				 changes[i]->from_agent ? "agent" : "accepted");
+		given.values[0] = PointerGetDatum(&changes[i]->row);
+		given.nulls[0] = false;
+		pa_given_text(&given, 1, pa_power_state_name(changes[i]->status));
+		pa_given_text(&given, 2,
+					  changes[i]->from_agent ? "agent" : "accepted");
+		pa_given_add(&given);
 	}
 
 	/* tells the triggers of the inventory that these are the agent's words */
@@ -257,50 +182,49 @@ pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
 	PG_TRY();
 	{
 		write_instances(changes, count);
-		run_with_columns(&plan, &columns);
+		pa_plan_run_given(&plan, &given);
 	}
 	PG_FINALLY();
 	{
 		pa_inventory_writing_outcome = false;
 	}
 	PG_END_TRY();
+	pa_given_end(&given);
 }
 
 static void
 write_attempts(PaOutcome **outcomes, int count)
 {
+	static const PaColumn columns[] = {
+		{"event_id", INT8OID}, {"attempt", INT4OID},
+		{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+		{"status_code", TEXTOID}, {"message", TEXTOID}
+	};
 	static PaPlan plan = {
 		"INSERT INTO power_action.attempt (event_id, attempt, started_at, "
 		"finished_at, status_code, message) "
 		"SELECT v.event_id, v.attempt, v.started_at, v.finished_at, "
-		"v.status_code, v.message "
-		"FROM unnest($1, $2, $3, $4, $5, $6) "
-		"AS v(event_id, attempt, started_at, finished_at, status_code, "
-		"message)",
-		6, {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-		TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+		"v.status_code, v.message FROM given v",
 	};
-	Columns		columns;
-	int			rows = 0;
+	PaGiven		given;
 
-	columns_init(&columns, 6, count);
+	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
 		const PaOutcome *outcome = outcomes[i];
 
 		if (!outcome->attempt_failed)
 			continue;
-		set_int64(&columns, 0, rows, outcome->event_id, false);
-		set_int32(&columns, 1, rows, outcome->attempts, false);
-		set_timestamp(&columns, 2, rows, outcome->attempt_started);
-		set_timestamp(&columns, 3, rows, outcome->attempt_finished);
-		set_text(&columns, 4, rows, outcome->attempt_code);
-		set_text(&columns, 5, rows, outcome->attempt_message);
-		rows++;
+		pa_given_int64(&given, 0, outcome->event_id, false);
+		pa_given_int32(&given, 1, outcome->attempts, false);
+		pa_given_time(&given, 2, outcome->attempt_started);
+		pa_given_time(&given, 3, outcome->attempt_finished);
+		pa_given_text(&given, 4, outcome->attempt_code);
+		pa_given_text(&given, 5, outcome->attempt_message);
+		pa_given_add(&given);
 	}
-	columns.rows = rows;
-	if (rows > 0)
-		run_with_columns(&plan, &columns);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
 }
 
 /* Jobs of final events go; the others are told when to be tried again. */
@@ -312,40 +236,54 @@ write_jobs(PaOutcome **outcomes, int count)
 		"WHERE j.event_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {INT8ARRAYOID}
 	};
+	static const PaColumn columns[] = {
+		{"event_id", INT8OID}, {"retry_at", TIMESTAMPTZOID}
+	};
 	static PaPlan retry_plan = {
-		"UPDATE power_action.job j SET retry_at = v.retry_at "
-		"FROM unnest($1, $2) AS v(event_id, retry_at) "
+		"UPDATE power_action.job j SET retry_at = v.retry_at FROM given v "
 		"WHERE j.event_id OPERATOR(pg_catalog.>=) v.event_id "
 		"AND j.event_id OPERATOR(pg_catalog.<=) v.event_id",
-		2, {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 	};
-	Columns		done;
-	Columns		retries;
+	int64	   *done = palloc(sizeof(int64) * Max(count, 1));
+	int			done_count = 0;
+	PaGiven		retries;
 
-	columns_init(&done, 1, count);
-	columns_init(&retries, 2, count);
-	done.rows = retries.rows = 0;
+	pa_given_begin(&retries, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
 		const PaOutcome *outcome = outcomes[i];
 
 		if (outcome->status >= PA_EVENT_SUCCESS)
-			set_int64(&done, 0, done.rows++, outcome->event_id, false);
+			done[done_count++] = outcome->event_id;
 		else if (outcome->retry_at != DT_NOBEGIN)
 		{
-			set_int64(&retries, 0, retries.rows, outcome->event_id, false);
-			set_timestamp(&retries, 1, retries.rows++, outcome->retry_at);
+			pa_given_int64(&retries, 0, outcome->event_id, false);
+			pa_given_time(&retries, 1, outcome->retry_at);
+			pa_given_add(&retries);
 		}
 	}
-	if (done.rows > 0)
-		run_with_columns(&delete_plan, &done);
-	if (retries.rows > 0)
-		run_with_columns(&retry_plan, &retries);
+	if (done_count > 0)
+	{
+		Datum		argument = id_array(done, done_count);
+
+		pa_plan_run(&delete_plan, &argument, NULL);
+	}
+	pa_plan_run_given(&retry_plan, &retries);
+	pa_given_end(&retries);
 }
 
 void
 pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 {
+	static const PaColumn columns[] = {
+		{"event_id", INT8OID}, {"status", TEXTOID}, {"agent_result", TEXTOID},
+		{"error_source", TEXTOID}, {"error_code", TEXTOID},
+		{"error_message", TEXTOID}, {"attempts", INT4OID},
+		{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+		{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
+		{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
+		{"instances_done", INT4OID}, {"instances_failed", TEXTOID}
+	};
 	static PaPlan plan = {
 		"UPDATE power_action.event e SET status = v.status, "
 		"agent_result = v.agent_result, error_source = v.error_source, "
@@ -356,49 +294,43 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 		"instances_total = COALESCE(v.instances_total, e.instances_total), "
 		"instances_done = COALESCE(v.instances_done, e.instances_done), "
 		"instances_failed = v.instances_failed::pg_catalog.text[] "
-		"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-		"$11, $12, $13, $14, $15) AS v(event_id, status, agent_result, "
-		"error_source, error_code, error_message, attempts, started_at, "
-		"finished_at, superseded_by, cancelled_by, cancel_reason, "
-		"instances_total, instances_done, instances_failed) "
+		"FROM given v "
 		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
 		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id",
-		15, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-			TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-			TIMESTAMPTZARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID}
 	};
-	Columns		columns;
+	PaGiven		given;
 
 	if (count == 0)
 		return;
-	columns_init(&columns, 15, count);
+	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
 		const PaOutcome *o = outcomes[i];
 		bool		failed = o->status == PA_EVENT_FAILED;
 
-		set_int64(&columns, 0, i, o->event_id, false);
-		set_text(&columns, 1, i, pa_event_status_name(o->status));
-		set_text(&columns, 2, i, pa_agent_result_name(o->agent_result));
-		set_text(&columns, 3, i,
+		pa_given_int64(&given, 0, o->event_id, false);
+		pa_given_text(&given, 1, pa_event_status_name(o->status));
+		pa_given_text(&given, 2, pa_agent_result_name(o->agent_result));
+		pa_given_text(&given, 3,
 				 failed ? pa_error_source_name(o->error_source) : NULL);
-		set_text(&columns, 4, i, failed ? o->error_code : NULL);
-		set_text(&columns, 5, i, failed ? o->error_message : NULL);
-		set_int32(&columns, 6, i, o->attempts, false);
-		set_timestamp(&columns, 7, i, o->started_at);
-		set_timestamp(&columns, 8, i, o->status >= PA_EVENT_SUCCESS ?
+		pa_given_text(&given, 4, failed ? o->error_code : NULL);
+		pa_given_text(&given, 5, failed ? o->error_message : NULL);
+		pa_given_int32(&given, 6, o->attempts, false);
+		pa_given_time(&given, 7, o->started_at);
+		pa_given_time(&given, 8, o->status >= PA_EVENT_SUCCESS ?
 					  o->finished_at : DT_NOBEGIN);
-		set_int64(&columns, 9, i, o->superseded_by, o->superseded_by == 0);
-		set_text(&columns, 10, i, o->cancelled_by);
-		set_text(&columns, 11, i, o->cancel_reason);
-		set_int32(&columns, 12, i, o->instances_total,
+		pa_given_int64(&given, 9, o->superseded_by, o->superseded_by == 0);
+		pa_given_text(&given, 10, o->cancelled_by);
+		pa_given_text(&given, 11, o->cancel_reason);
+		pa_given_int32(&given, 12, o->instances_total,
 				  o->instances_total < 0);
-		set_int32(&columns, 13, i, o->instances_done,
+		pa_given_int32(&given, 13, o->instances_done,
 				  o->instances_done < 0);
-		set_text(&columns, 14, i, o->instances_failed);
+		pa_given_text(&given, 14, o->instances_failed);
+		pa_given_add(&given);
 	}
-	run_with_columns(&plan, &columns);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
 	write_attempts(outcomes, count);
 	write_jobs(outcomes, count);
 }
@@ -418,18 +350,21 @@ pa_outcome_store_request_refreshes(const char **cluster_ids,
 		"OPERATOR(pg_catalog.||) u.event_id OPERATOR(pg_catalog.||) "
 		"' is unknown', 'pending', current_user, "
 		"pg_catalog.current_setting('application_name'), "
-		"pg_catalog.clock_timestamp(), "
-		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
-		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
+		"pg_catalog.clock_timestamp(), i.live "
 		"FROM unnest($1, $2) AS u(cluster_id, event_id) "
 		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
-		"c.account_name FROM power_action.cluster c "
+		"c.account_name, c.status FROM power_action.cluster c "
 		"WHERE c.cluster_id OPERATOR(pg_catalog.=) u.cluster_id LIMIT 1) c "
 		"CROSS JOIN LATERAL (SELECT a.server_name "
 		"FROM power_action.account a "
 		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
 		"LIMIT 1) a "
+		"CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS live "
+		"FROM power_action.instance i "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
+		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') i "
+		"WHERE i.live OPERATOR(pg_catalog.>) 0 "
+		"AND c.status OPERATOR(pg_catalog.<>) 'terminated' "
 		"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, "
 		"n.priority, n.requested_at), "
 		"j AS (INSERT INTO power_action.job (event_id, cluster_id, "
@@ -484,15 +419,14 @@ pa_outcome_store_mark_running(const int64 *event_ids,
 		"FOR NO KEY UPDATE SKIP LOCKED))",
 		2, {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
 	};
-	Columns		columns;
+	Datum	   *times = palloc(sizeof(Datum) * Max(count, 1));
+	Datum		values[2];
 
-	columns_init(&columns, 2, count);
 	for (int i = 0; i < count; i++)
-	{
-		set_int64(&columns, 0, i, event_ids[i], false);
-		set_timestamp(&columns, 1, i, started_at[i]);
-	}
-	run_with_columns(&plan, &columns);
+		times[i] = TimestampTzGetDatum(started_at[i]);
+	values[0] = id_array(event_ids, count);
+	values[1] = pa_array(times, NULL, count, TIMESTAMPTZOID);
+	pa_plan_run(&plan, values, NULL);
 }
 
 int64

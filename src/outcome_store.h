@@ -86,7 +86,7 @@ extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
 /*
  * Inserts a refresh, event and job, for each cluster; event_ids: the events
  * whose results are unknown.  Sets the lowest and highest id, 0 if there is
- * none (clusters that are gone).
+ * none (clusters that are gone, terminated or without instances).
  */
 extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
 											   const int64 *event_ids,

@@ -202,6 +202,14 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 		server->since = now;
 		server->changed = true;
 	}
+	/* an agent that is reached may have to say something, too; or no more */
+	if (state == PA_AGENT_READY && server->last_error != NULL &&
+		(error == NULL || error[0] == '\0'))
+	{
+		pfree(server->last_error);
+		server->last_error = NULL;
+		server->changed = true;
+	}
 	if (error != NULL && error[0] != '\0' &&
 		(server->last_error == NULL || strcmp(server->last_error, error) != 0))
 	{

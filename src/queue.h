@@ -46,6 +46,7 @@ typedef struct PaServer
 	bool		lacks_states;	/* it does not have GetClusterPowerState */
 	int			in_flight;		/* calls */
 	int			held;			/* clusters that are READY */
+	int			taken;			/* jobs taken to memory by the present claim */
 	int			waiting;		/* clusters that are WAITING */
 	dlist_head	active;			/* lanes that have READY clusters */
 	bool		changed;		/* since it was last published */

@@ -35,7 +35,7 @@
  */
 static void
 execute(PaPlan *plan, const Datum *values, const char *nulls,
-		PaResult *result)
+		const PaGiven *given, PaResult *result)
 {
 	static const char *const not_wanted[] = {
 		"enable_seqscan", "enable_bitmapscan", "enable_memoize",
@@ -43,29 +43,15 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 	};
 	int			settings = 0;
 
-	if (plan->plan == NULL)
+	if (pa_plan_will_be_made(plan))
 	{
-		SPIPlanPtr	prepared;
-
-		SPI_connect();
-		prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
-									  CURSOR_OPT_GENERIC_PLAN);
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "could not prepare statement: %s",
-				 SPI_result_code_string(SPI_result));
-		SPI_finish();
-		plan->plan = prepared;
 		settings = NewGUCNestLevel();
-	}
-	else if (!SPI_plan_is_valid(plan->plan))
-		settings = NewGUCNestLevel();
-
-	if (settings != 0)
 		for (size_t i = 0; i < lengthof(not_wanted); i++)
 			(void) set_config_option(not_wanted[i], "off", PGC_USERSET,
 									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 									 false);
-	pa_plan_execute(plan, values, nulls, false, 0, result);
+	}
+	pa_plan_execute_given(plan, values, nulls, given, result);
 	if (settings != 0)
 		AtEOXact_GUC(true, settings);
 }
@@ -151,18 +137,20 @@ find_visible(PaRequestItem **sorted, int count)
 	Datum		argument = id_array(sorted, count);
 	PaResult	result;
 
-	execute(&plan, &argument, NULL, &result);
+	execute(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
 	pa_plan_finish(&result);
 }
 
 /*
- * As the owner: what a request needs to know of clusters.  The limits keep
- * the planner from joining: it may believe that the tables are empty.
+ * As the owner: what a request needs to know of clusters.  Only those that the
+ * caller sees are looked up, or the time it takes would tell which of the
+ * others exist.  The limits keep the planner from joining: it may believe that
+ * the tables are empty.
  */
 static void
-read_clusters(PaRequestItem **sorted, int count, bool all_visible,
+read_clusters(PaRequestItem **sorted, int count,
 			  const PaOperatedAccounts *accounts)
 {
 	static PaPlan plan = {
@@ -181,21 +169,27 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		"LIMIT 1) a",
 		1, {TEXTARRAYOID}, NULL
 	};
-	Datum		argument = id_array(sorted, count);
+	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
+	int			visible_count = 0;
+	Datum		argument;
 	PaResult	result;
 	Oid			user;
 	int			context;
 
+	for (int i = 0; i < count; i++)
+		if (sorted[i]->found)
+			visible[visible_count++] = sorted[i];
+	if (visible_count == 0)
+		return;
+	argument = id_array(visible, visible_count);
+
 	pa_inventory_become_owner(&user, &context);
-	execute(&plan, &argument, NULL, &result);
+	execute(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
 		PaRequestItem *item = item_of_row(row, 1, sorted, count);
 
-		item->found = item->found || all_visible;
-		if (!item->found)
-			continue;
 		item->cluster_name = copy_text(row, 2);
 		item->account_name = copy_text(row, 3);
 		item->server_name = copy_text(row, 4);
@@ -210,22 +204,24 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 void
 pa_request_store_find(PaRequestItem **sorted, int count)
 {
-	bool		all_visible = pa_inventory_caller_is_owner();
 	PaOperatedAccounts accounts;
 
 	pa_inventory_read_operated(&accounts);
-	if (!all_visible)
+	if (pa_inventory_caller_is_owner())
+		for (int i = 0; i < count; i++)
+			sorted[i]->found = true;
+	else
 		find_visible(sorted, count);
-	read_clusters(sorted, count, all_visible, &accounts);
+	read_clusters(sorted, count, &accounts);
 
-	/* visible, but deleted in between */
+	/* does not exist, or visible and deleted in between */
 	for (int i = 0; i < count; i++)
 		if (sorted[i]->account_name == NULL)
 			sorted[i]->found = false;
 }
 
 char *
-pa_request_store_id_of_name(const text *cluster_name)
+pa_request_store_id_of_name(const text *name)
 {
 	static PaPlan plan = {
 		"SELECT c.cluster_id FROM power_action.cluster c "
@@ -233,7 +229,7 @@ pa_request_store_id_of_name(const text *cluster_name)
 		"ORDER BY c.cluster_id",
 		1, {TEXTOID}, NULL
 	};
-	Datum		argument = PointerGetDatum(cluster_name);
+	Datum		argument = PointerGetDatum(name);
 	PaResult	result;
 	char	   *cluster_id = NULL;
 
@@ -281,9 +277,9 @@ optional_text(const text *value, char *null)
 }
 
 /*
- * $1 to $14 are of the request, $15 to $21 of the clusters: one value each,
- * or arrays with one element for each cluster.  The ids of the events come in
- * the order of the arrays.
+ * $1 to $14 are of the request.  The clusters are rows that are given; a
+ * single one comes as $15 to $21.  The ids of the events come in the order of
+ * the rows.
  */
 #define INSERT_EVENTS(items) \
 	"WITH e AS (INSERT INTO power_action.event AS n (action, cluster_id, " \
@@ -302,14 +298,11 @@ optional_text(const text *value, char *null)
 	"instances_total) "
 #define ONE_ITEM \
 	"(SELECT $15, $16, $17, $18, $19, $20, $21)"
-#define MANY_ITEMS \
-	"ROWS FROM (pg_catalog.unnest($15), pg_catalog.unnest($16), " \
-	"pg_catalog.unnest($17), pg_catalog.unnest($18), " \
-	"pg_catalog.unnest($19), pg_catalog.unnest($20), " \
-	"pg_catalog.unnest($21))"
+#define MANY_ITEMS "given"
 /* waits for another session that is inserting the same key */
 #define UNLESS_REPEATED \
-	"ON CONFLICT (requested_by, request_key, cluster_id) " \
+	"ON CONFLICT (requested_by, request_key, cluster_id, " \
+	"(account_name IS NULL)) " \
 	"WHERE request_key IS NOT NULL DO NOTHING "
 #define INSERT_JOBS \
 	"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, " \
@@ -327,9 +320,6 @@ optional_text(const text *value, char *null)
 	INT8OID, OIDOID
 #define ONE_TYPES \
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
-#define MANY_TYPES \
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
-	TEXTARRAYOID, INT4ARRAYOID
 
 #define REQUEST_ARGUMENTS	14
 #define ITEM_ARGUMENTS		7
@@ -348,18 +338,26 @@ static PaPlan insert_one_keyed = {
 
 static PaPlan insert_many = {
 	INSERT_EVENTS(MANY_ITEMS) INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
 };
 
 static PaPlan insert_many_keyed = {
 	INSERT_EVENTS(MANY_ITEMS) UNLESS_REPEATED INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, MANY_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
 };
 
 static void
 request_arguments(const PaRequest *request, Datum *values, char *nulls)
 {
 	bool		isnull;
+
+	/*
+	 * One that has expired is inserted, too, for nothing else waits for
+	 * another session with the same key.  It does not last; until then it must
+	 * pass the CHECKs of event.
+	 */
+	TimestampTz requested_at = Min(request->requested_at,
+								   request->expires_at - 1);
 
 	memset(nulls, ' ', REQUEST_ARGUMENTS);
 	values[0] = CStringGetTextDatum(pa_action_name(request->action));
@@ -370,15 +368,14 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[4] = client_address(&isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(application_name ? application_name : "");
-	values[6] = TimestampTzGetDatum(request->requested_at);
+	values[6] = TimestampTzGetDatum(requested_at);
 	values[7] = TimestampTzGetDatum(request->not_before);
 	nulls[7] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
 	values[8] = TimestampTzGetDatum(request->expires_at);
 	nulls[8] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
 	values[9] = Int16GetDatum(request->priority);
 	values[10] = optional_text(request->request_key, &nulls[10]);
-	values[11] = TimestampTzGetDatum(Max(request->requested_at,
-										 request->not_before));
+	values[11] = TimestampTzGetDatum(Max(requested_at, request->not_before));
 	values[12] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[13] = ObjectIdGetDatum(MyDatabaseId);
 }
@@ -402,42 +399,22 @@ item_values(const PaRequestItem *item, Datum *values, bool *nulls)
 	nulls[6] = !item->found;
 }
 
+/* The rows "given" of many clusters. */
 static void
-item_arguments(PaRequestItem **items, int count, Datum *arguments,
-			   char *argument_nulls)
+give_items(PaGiven *given, PaRequestItem **items, int count)
 {
-	Datum	   *columns[ITEM_ARGUMENTS];
-	bool	   *column_nulls[ITEM_ARGUMENTS];
-	Datum		values[ITEM_ARGUMENTS];
-	bool		nulls[ITEM_ARGUMENTS];
+	static const PaColumn columns[ITEM_ARGUMENTS] = {
+		{"cluster_id", TEXTOID}, {"cluster_name", TEXTOID},
+		{"account_name", TEXTOID}, {"server_name", TEXTOID},
+		{"error_code", TEXTOID}, {"error_message", TEXTOID},
+		{"instances_total", INT4OID}
+	};
 
-	if (count == 1)
-	{
-		item_values(items[0], arguments, nulls);
-		for (int c = 0; c < ITEM_ARGUMENTS; c++)
-			argument_nulls[c] = nulls[c] ? 'n' : ' ';
-		return;
-	}
-
-	for (int c = 0; c < ITEM_ARGUMENTS; c++)
-	{
-		columns[c] = palloc(sizeof(Datum) * count);
-		column_nulls[c] = palloc(sizeof(bool) * count);
-	}
+	pa_given_begin(given, columns, ITEM_ARGUMENTS);
 	for (int i = 0; i < count; i++)
 	{
-		item_values(items[i], values, nulls);
-		for (int c = 0; c < ITEM_ARGUMENTS; c++)
-		{
-			columns[c][i] = values[c];
-			column_nulls[c][i] = nulls[c];
-		}
-	}
-	for (int c = 0; c < ITEM_ARGUMENTS; c++)
-	{
-		arguments[c] = pa_array(columns[c], column_nulls[c], count,
-								c == 6 ? INT4OID : TEXTOID);
-		argument_nulls[c] = ' ';
+		item_values(items[i], given->values, given->nulls);
+		pa_given_add(given);
 	}
 }
 
@@ -448,22 +425,31 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 {
 	Datum		values[ARGUMENTS];
 	char		nulls[ARGUMENTS];
+	bool		item_nulls[ITEM_ARGUMENTS];
+	bool		one = count == 1;
+	PaGiven		given;
 	PaPlan	   *plan;
 	PaResult	result;
 
 	request_arguments(request, values, nulls);
-	item_arguments(items, count, values + REQUEST_ARGUMENTS,
-				   nulls + REQUEST_ARGUMENTS);
-	if (request->request_key)
-		plan = count == 1 ? &insert_one_keyed : &insert_many_keyed;
+	if (one)
+	{
+		item_values(items[0], values + REQUEST_ARGUMENTS, item_nulls);
+		for (int c = 0; c < ITEM_ARGUMENTS; c++)
+			nulls[REQUEST_ARGUMENTS + c] = item_nulls[c] ? 'n' : ' ';
+	}
 	else
-		plan = count == 1 ? &insert_one : &insert_many;
+		give_items(&given, items, count);
+	if (request->request_key)
+		plan = one ? &insert_one_keyed : &insert_many_keyed;
+	else
+		plan = one ? &insert_one : &insert_many;
 
 	/* tells the trigger on event that these have jobs */
 	pa_inventory_inserting_requests = true;
 	PG_TRY();
 	{
-		execute(plan, values, nulls, &result);
+		execute(plan, values, nulls, one ? NULL : &given, &result);
 	}
 	PG_FINALLY();
 	{
@@ -475,6 +461,8 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 		item_of_row(&result.rows[i], 2, sorted, sorted_count)->event_id =
 			pa_row_int64(&result.rows[i], 1);
 	pa_plan_finish(&result);
+	if (!one)
+		pa_given_end(&given);
 }
 
 /* Raises an error if an event was not requested with these arguments. */
@@ -508,28 +496,40 @@ check_same_arguments(const PaRequest *request, const PaRow *row,
 				 errhint("Repeat a request with exactly the same arguments, or use a new request_key.")));
 }
 
-/* Takes the events that are there already with this request_key. */
+#define REPEATED_EVENTS \
+	"SELECT e.event_id, e.cluster_id, e.status, e.action, " \
+	"e.triggered_by, e.description, e.not_before, e.expires_at, " \
+	"e.priority, e.error_code FROM power_action.event e " \
+	"WHERE e.requested_by OPERATOR(pg_catalog.=) $1 " \
+	"AND e.request_key OPERATOR(pg_catalog.=) $2 " \
+	"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3) " \
+	"AND (e.account_name IS NOT NULL) OPERATOR(pg_catalog.=) $4"
+#define REPEATED_TYPES		4, {NAMEOID, TEXTOID, TEXTARRAYOID, BOOLOID}, NULL
+
+/* a plan for each user who runs it: what row-level security adds is kept */
+static PaPlan repeated_as_caller = {REPEATED_EVENTS, REPEATED_TYPES};
+static PaPlan repeated_as_owner = {REPEATED_EVENTS, REPEATED_TYPES};
+
+/*
+ * Takes the events that are there already with this request_key: of clusters
+ * that existed, or of those that did not.
+ */
 static void
-take_repeated(const PaRequest *request, PaRequestItem **items, int count,
-			  PaRequestItem **sorted, int sorted_count)
+take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
+			  int count, bool existed, PaRequestItem **sorted,
+			  int sorted_count)
 {
-	static PaPlan plan = {
-		"SELECT e.event_id, e.cluster_id, e.status, e.action, "
-		"e.triggered_by, e.description, e.not_before, e.expires_at, "
-		"e.priority, e.error_code FROM power_action.event e "
-		"WHERE e.requested_by OPERATOR(pg_catalog.=) $1 "
-		"AND e.request_key OPERATOR(pg_catalog.=) $2 "
-		"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3)",
-		3, {NAMEOID, TEXTOID, TEXTARRAYOID}, NULL
-	};
-	Datum		values[3];
+	Datum		values[4];
 	PaResult	result;
 
+	if (count == 0)
+		return;
 	values[0] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = id_array(items, count);
-	execute(&plan, values, NULL, &result);
+	values[3] = BoolGetDatum(existed);
+	execute(plan, values, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
@@ -556,16 +556,52 @@ keep_open(PaRequestItem **items, int count)
 	return left;
 }
 
+/* Moves those that were found before those that were not; their number. */
+static int
+partition_found(PaRequestItem **items, int count)
+{
+	PaRequestItem **others = palloc(sizeof(PaRequestItem *) * Max(count, 1));
+	int			found = 0;
+	int			other_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (items[i]->found)
+			items[found++] = items[i];
+		else
+			others[other_count++] = items[i];
+	}
+	memcpy(items + found, others, sizeof(PaRequestItem *) * other_count);
+	pfree(others);
+	return found;
+}
+
 void
 pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 						PaRequestItem **sorted, int count)
 {
 	PaRequestItem **open = palloc(sizeof(PaRequestItem *) * count);
+	PaRequestItem **probe = palloc(sizeof(PaRequestItem *) * count);
 	int			open_count = count;
 	Oid			user;
 	int			context;
 
 	memcpy(open, items, sizeof(PaRequestItem *) * count);
+	if (request->request_key)
+	{
+		/*
+		 * A cluster that is gone was there, perhaps, when this was requested
+		 * first.  As the caller: what he does not see he has not requested.
+		 */
+		int			found;
+
+		memcpy(probe, items, sizeof(PaRequestItem *) * count);
+		found = partition_found(probe, count);
+		take_repeated(&repeated_as_caller, request, probe + found,
+					  count - found, true, sorted, count);
+		open_count = keep_open(open, count);
+	}
+
 	pa_inventory_become_owner(&user, &context);
 	for (int round = 0; open_count > 0; round++)
 	{
@@ -587,7 +623,14 @@ pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 		open_count = keep_open(open, open_count);
 		if (open_count > 0 && request->request_key)
 		{
-			take_repeated(request, open, open_count, sorted, count);
+			int			found;
+
+			memcpy(probe, open, sizeof(PaRequestItem *) * open_count);
+			found = partition_found(probe, open_count);
+			take_repeated(&repeated_as_owner, request, probe, found, true,
+						  sorted, count);
+			take_repeated(&repeated_as_owner, request, probe + found,
+						  open_count - found, false, sorted, count);
 			open_count = keep_open(open, open_count);
 		}
 	}

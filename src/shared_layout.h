@@ -32,6 +32,8 @@ typedef struct PaSlot
 	PaWorkerState state;
 	PaWorkerEnd end;			/* how it ended, or how it was asked to */
 	int			pid;			/* 0: no process is attached */
+	int			left_pid;		/* of the last that was, perhaps still exiting */
+	Oid			left_database;
 	Latch	   *latch;			/* of that process */
 	bool		stop_requested;
 	TimestampTz since;			/* of state */

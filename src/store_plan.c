@@ -11,16 +11,20 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/queryenvironment.h"
 #include "utils/timestamp.h"
 
 #include "store_plan.h"
+
+#define GIVEN_MEMORY_KB	65536	/* the rows of a statement stay in memory */
 
 static void
 prepare(PaPlan *plan)
 {
 	SPIPlanPtr	prepared;
 
-	prepared = SPI_prepare(plan->sql, plan->nargs, plan->types);
+	prepared = SPI_prepare_cursor(plan->sql, plan->nargs, plan->types,
+								  CURSOR_OPT_GENERIC_PLAN);
 	if (prepared == NULL)
 		elog(ERROR, "could not prepare statement: %s",
 			 SPI_result_code_string(SPI_result));
@@ -28,14 +32,33 @@ prepare(PaPlan *plan)
 	plan->plan = prepared;
 }
 
-void
-pa_plan_execute(PaPlan *plan, const Datum *values, const char *nulls,
-				bool read_only, long limit, PaResult *result)
+/* Makes the rows known to the statements of this SPI connection. */
+static void
+register_given(const PaGiven *given)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+
+	relation->md.name = "given";
+	relation->md.reliddesc = InvalidOid;
+	relation->md.tupdesc = given->descriptor;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	/* the same for any number of rows, as the plan is */
+	relation->md.enrtuples = 100;
+	relation->reldata = given->store;
+	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register rows for a statement");
+}
+
+static void
+execute(PaPlan *plan, const Datum *values, const char *nulls,
+		const PaGiven *given, bool read_only, long limit, PaResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	int			code;
 
 	SPI_connect();
+	if (given)
+		register_given(given);
 	if (plan->plan == NULL)
 		prepare(plan);
 
@@ -58,6 +81,26 @@ pa_plan_execute(PaPlan *plan, const Datum *values, const char *nulls,
 			result->rows[i].descriptor = SPI_tuptable->tupdesc;
 		}
 	}
+}
+
+void
+pa_plan_execute(PaPlan *plan, const Datum *values, const char *nulls,
+				bool read_only, long limit, PaResult *result)
+{
+	execute(plan, values, nulls, NULL, read_only, limit, result);
+}
+
+void
+pa_plan_execute_given(PaPlan *plan, const Datum *values, const char *nulls,
+					  const PaGiven *given, PaResult *result)
+{
+	execute(plan, values, nulls, given, false, 0, result);
+}
+
+bool
+pa_plan_will_be_made(const PaPlan *plan)
+{
+	return plan->plan == NULL || !SPI_plan_is_valid(plan->plan);
 }
 
 void
@@ -93,6 +136,71 @@ pa_plan_run(PaPlan *plan, const Datum *values, const char *nulls)
 	count = result.count;
 	pa_plan_finish(&result);
 	return count;
+}
+
+void
+pa_plan_run_given(PaPlan *plan, const PaGiven *given)
+{
+	PaResult	result;
+
+	if (given->count == 0)
+		return;
+	execute(plan, NULL, NULL, given, false, 0, &result);
+	pa_plan_finish(&result);
+}
+
+void
+pa_given_begin(PaGiven *given, const PaColumn *columns, int count)
+{
+	given->descriptor = CreateTemplateTupleDesc(count);
+	for (int c = 0; c < count; c++)
+		TupleDescInitEntry(given->descriptor, (AttrNumber) (c + 1),
+						   columns[c].name, columns[c].type, -1, 0);
+	given->store = tuplestore_begin_heap(false, false, GIVEN_MEMORY_KB);
+	given->count = 0;
+}
+
+void
+pa_given_text(PaGiven *given, int column, const char *value)
+{
+	given->nulls[column] = value == NULL;
+	given->values[column] = value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+void
+pa_given_int32(PaGiven *given, int column, int32 value, bool isnull)
+{
+	given->nulls[column] = isnull;
+	given->values[column] = Int32GetDatum(value);
+}
+
+void
+pa_given_int64(PaGiven *given, int column, int64 value, bool isnull)
+{
+	given->nulls[column] = isnull;
+	given->values[column] = Int64GetDatum(value);
+}
+
+/* null if it is infinite */
+void
+pa_given_time(PaGiven *given, int column, TimestampTz value)
+{
+	pa_given_int64(given, column, value, TIMESTAMP_NOT_FINITE(value));
+}
+
+void
+pa_given_add(PaGiven *given)
+{
+	tuplestore_putvalues(given->store, given->descriptor, given->values,
+						 given->nulls);
+	given->count++;
+}
+
+void
+pa_given_end(PaGiven *given)
+{
+	tuplestore_end(given->store);
+	FreeTupleDesc(given->descriptor);
 }
 
 static Datum
@@ -156,8 +264,11 @@ ItemPointerData
 pa_row_tid(const PaRow *row, int column)
 {
 	bool		isnull;
+	Datum		value = value_of(row, column, &isnull);
 
-	return *(ItemPointer) DatumGetPointer(value_of(row, column, &isnull));
+	if (isnull)
+		elog(ERROR, "column %d of a row has no ctid", column);
+	return *(ItemPointer) DatumGetPointer(value);
 }
 
 TimestampTz
@@ -194,11 +305,6 @@ pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
 			length = 4;
 			by_value = true;
 			align = TYPALIGN_INT;
-			break;
-		case TIDOID:
-			length = sizeof(ItemPointerData);
-			by_value = false;
-			align = TYPALIGN_SHORT;
 			break;
 		case INT8OID:
 		case TIMESTAMPTZOID:

@@ -5,7 +5,7 @@
  *
  * Called by the stores only, inside a transaction with an active snapshot.
  * A plan is a static variable of the function that uses it; it is prepared
- * at its first use and kept for the life of the process.
+ * at its first use, as a generic one, and kept for the life of the process.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,8 +17,10 @@
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
+#include "utils/tuplestore.h"
 
 #define PA_PLAN_MAX_ARGUMENTS 24
+#define PA_GIVEN_MAX_COLUMNS 16
 
 typedef struct PaPlan
 {
@@ -41,6 +43,41 @@ typedef struct PaResult
 } PaResult;
 
 /*
+ * Rows that travel to a statement: in its SQL they are the relation "given"
+ * with these columns.  One tuplestore is scanned as it is, whereas arrays
+ * would have to be made, unnested and stored, one for each column.
+ */
+typedef struct PaColumn
+{
+	const char *name;
+	Oid			type;
+} PaColumn;
+
+typedef struct PaGiven
+{
+	TupleDesc	descriptor;
+	Tuplestorestate *store;
+	uint64		count;
+	Datum		values[PA_GIVEN_MAX_COLUMNS];
+	bool		nulls[PA_GIVEN_MAX_COLUMNS];
+} PaGiven;
+
+/*
+ * No rows yet, in the current memory context.  Then, for each row, set its
+ * columns, counted from 0, and add it.  pa_given_end frees.
+ */
+extern void pa_given_begin(PaGiven *given, const PaColumn *columns,
+						   int count);
+extern void pa_given_text(PaGiven *given, int column, const char *value);
+extern void pa_given_int32(PaGiven *given, int column, int32 value,
+						   bool isnull);
+extern void pa_given_int64(PaGiven *given, int column, int64 value,
+						   bool isnull);
+extern void pa_given_time(PaGiven *given, int column, TimestampTz value);
+extern void pa_given_add(PaGiven *given);
+extern void pa_given_end(PaGiven *given);
+
+/*
  * Runs a plan.  nulls: as SPI_execute_plan, NULL for none.  read_only: use
  * the active snapshot; else a new one that sees earlier changes.  limit: as
  * SPI, 0 for all.  The result is valid until pa_plan_finish, which every
@@ -52,6 +89,14 @@ extern void pa_plan_execute(PaPlan *plan, const Datum *values,
 							PaResult *result);
 extern void pa_plan_finish(PaResult *result);
 
+/* true if the next execution has to plan, at first or again */
+extern bool pa_plan_will_be_made(const PaPlan *plan);
+
+/* The same with rows that the statement reads; NULL for none. */
+extern void pa_plan_execute_given(PaPlan *plan, const Datum *values,
+								  const char *nulls, const PaGiven *given,
+								  PaResult *result);
+
 /* Runs a read-only plan and makes a List of what "collect" makes of a row. */
 typedef void *(*PaCollector) (const PaRow *row);
 
@@ -61,6 +106,9 @@ extern List *pa_plan_list(PaPlan *plan, const Datum *values,
 /* Runs a plan that writes; returns the number of rows. */
 extern uint64 pa_plan_run(PaPlan *plan, const Datum *values,
 						  const char *nulls);
+
+/* Runs a plan without parameters that writes, unless there are no rows. */
+extern void pa_plan_run_given(PaPlan *plan, const PaGiven *given);
 
 /*
  * Columns are counted from 1.  Text is palloc'd in the current context, NULL

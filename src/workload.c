@@ -446,6 +446,18 @@ prune(TimestampTz now)
 	do_aside(&aside, prune_batch, &now);
 }
 
+static bool
+same_counters(const PaWorkerCounters *one, const PaWorkerCounters *other)
+{
+	return one->calls == other->calls &&
+		one->finished == other->finished &&
+		one->in_flight == other->in_flight &&
+		one->deferred == other->deferred &&
+		one->errors == other->errors &&
+		one->courier_pid == other->courier_pid &&
+		one->courier_starts == other->courier_starts;
+}
+
 /*
  * What the views show of this worker and its agents.  Returns when there is
  * more to be shown.
@@ -466,7 +478,7 @@ publish(void)
 	counters.errors = errors + pa_apply_errors();
 	counters.courier_pid = (int) pa_courier_pid();
 	counters.courier_starts = courier_starts;
-	changed = memcmp(&counters, &shown, sizeof(counters)) != 0;
+	changed = !same_counters(&counters, &shown);
 	servers = pa_queue_servers();
 	foreach(cell, servers)
 		changed |= ((PaServer *) lfirst(cell))->changed;
@@ -488,9 +500,7 @@ publish(void)
 		if (!server->defined)
 			continue;
 		pa_shared_publish_agent(server->name, server->state, server->since,
-								server->in_flight,
-								server->state == PA_AGENT_READY ? NULL :
-								server->last_error);
+								server->in_flight, server->last_error);
 	}
 	return PA_INSTANT_NEVER;
 }

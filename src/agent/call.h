@@ -80,7 +80,7 @@ struct PaCall
 };
 
 /*
- * Implemented by the server.
+ * Implemented by the server, with call.c for what one call is enough for.
  */
 
 /*
@@ -96,8 +96,21 @@ extern void pa_call_answer(PaCall *call, int status, const char *details,
  */
 extern void pa_call_close(PaCall *call);
 
+/* tells the server, with PA_TAG_CLOSED, when the client gives up */
+extern void pa_call_watch(PaCall *call);
+
+/* the peer as gRPC core names it */
+extern void pa_call_peer(const PaCall *call, char *text, size_t size);
+
 /* closes the connection that the call came by; all unix ones are the same */
 extern void pa_call_drop_connection(PaCall *call);
+
+/*
+ * The first value of a metadata key, not ended by a zero byte, and how many
+ * there are; NULL: none.
+ */
+extern const char *pa_call_metadata(const PaCall *call, const char *key,
+									size_t *length, int *count);
 
 /* the number in the value of a metadata key, -1 if there is none */
 extern int	pa_call_metadata_number(const PaCall *call, const char *key);

@@ -10,15 +10,17 @@
  *	start	the agent gave an order to its provider.  There is exactly one for
  *			every order that was given, whatever became of its call.
  *	end		a call was answered, or its client gave up.  There is exactly one
- *			for every call that reached a method of the service; of a call
- *			that dies with the agent there is none.
+ *			for every call that reached a method of the service, and for every
+ *			call that was refused for want of a token; of a call that dies
+ *			with the agent there is none.
  *
  * Both kinds have all of these:
  *	time		UTC, RFC 3339 with microseconds
  *	event		start or end
- *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState
+ *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
+ *				unknown for others that were refused
  *	request_id, cluster_id, account, source, requester
- *				as in the request; cut to 255 bytes
+ *				as in the request, cut to 255 bytes; empty if it was not read
  *	attempt		from the metadata x-attempt, null without
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named

@@ -18,8 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "account_file.h"
 #include "connection.h"
 #include "options.h"
+#include "provider_router.h"
 
 #define VERSION		"1.0"
 
@@ -152,15 +154,28 @@ static bool
 run(const PaOptions *options, char *problem, size_t size)
 {
 	PaTimers	timers = {0};
+	PaProviderSetup setup = {.timers = &timers, .simulated = &options->simulated};
 	PaProvider *provider = NULL;
 	PaService  *service = NULL;
 	PaServer   *server = NULL;
+	PaTls	   *tls = NULL;
 	PaLog	   *log = NULL;
 	const char *path = pa_options_unix_path(options);
 	bool		good = false;
 
 	if (path != NULL && !pa_connection_check_unix_path(path, problem, size))
 		goto cleanup;
+	if (options->tls.certificate_file != NULL)
+	{
+		tls = pa_tls_open(&options->tls, problem, size);
+		if (tls == NULL)
+			goto cleanup;
+		if (options->tls.client_ca_file == NULL &&
+			options->service.token_file == NULL)
+			fprintf(stderr,
+					"power_agent: warning: whoever can reach %s can give orders: neither --tls-client-ca nor --token-file is given\n",
+					options->listen);
+	}
 	if (options->log_file != NULL)
 	{
 		log = pa_log_open(options->log_file, options->log_sync);
@@ -171,15 +186,20 @@ run(const PaOptions *options, char *problem, size_t size)
 			goto cleanup;
 		}
 	}
-	provider = pa_provider_simulated_create(&options->simulated, &timers,
-											problem, size);
+	if (options->accounts_file != NULL)
+		provider = pa_provider_router_create(options->accounts_file,
+											 pa_provider_types, &setup,
+											 problem, size);
+	else
+		provider = pa_provider_simulated_create(&options->simulated, &timers,
+												problem, size);
 	if (provider == NULL)
 		goto cleanup;
 	service = pa_service_create(&options->service, provider, &timers, log,
 								problem, size);
 	if (service == NULL)
 		goto cleanup;
-	server = pa_server_create(&options->server, service, &timers);
+	server = pa_server_create(&options->server, tls, service, &timers);
 	good = run_server(options, server, problem, size);
 
 cleanup:
@@ -194,8 +214,33 @@ cleanup:
 		pa_service_free(service);
 	if (log != NULL)
 		pa_log_close(log);
+	if (tls != NULL)
+		pa_tls_close(tls);
 	pa_timer_free(&timers);
 	return good;
+}
+
+/* the exit status */
+static int
+check_config(const PaOptions *options)
+{
+	PaReport	report;
+	PaAccount  *accounts;
+
+	pa_report_to_stderr(&report, options->accounts_file);
+	accounts = pa_account_file_read(options->accounts_file, pa_provider_types,
+									&report);
+	if (accounts == NULL)
+		return EXIT_FAILURE;
+	while (accounts != NULL)
+	{
+		PaAccount  *account = accounts;
+
+		accounts = account->next;
+		pa_account_free(account);
+	}
+	puts("OK");
+	return EXIT_SUCCESS;
 }
 
 int
@@ -214,6 +259,8 @@ main(int argc, char **argv)
 		pa_options_help(stdout);
 	else if (options.version)
 		printf("power_agent %s, gRPC core %s\n", VERSION, grpc_version_string());
+	else if (options.check_config)
+		result = check_config(&options);
 	else
 	{
 		block_signals();

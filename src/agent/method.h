@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/method.h
- *		The methods of agent.AgentService.
+ *		The methods that the agent knows.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,9 @@ typedef enum PaMethod
 	PA_METHOD_POWER_ON,
 	PA_METHOD_POWER_OFF,
 	PA_METHOD_GET_STATE,
-	PA_METHOD_UNKNOWN			/* any other; also the number of ours */
+	PA_METHOD_UNKNOWN,			/* any other; also how many come before it, */
+	/* which are those of agent.AgentService */
+	PA_METHOD_HEALTH			/* grpc.health.v1.Health/Check */
 } PaMethod;
 
 #endif							/* PA_AGENT_METHOD_H */

@@ -7,6 +7,8 @@
  */
 #include "options.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
@@ -62,9 +64,27 @@ static const Option options_known[] = {
 	{"help", NULL, OPTION_FLAG, AT(help), 0, 0, "show this and exit"},
 	{"version", NULL, OPTION_FLAG, AT(version), 0, 0, "show the version and exit"},
 
+	{"Security:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
+	{"tls-cert", "FILE", OPTION_TEXT, AT(tls.certificate_file), 0, 0,
+		"the server's certificate, and those between it and the root; PEM"},
+	{"tls-key", "FILE", OPTION_TEXT, AT(tls.key_file), 0, 0,
+		"its private key, without a passphrase; PEM"},
+	{"tls-client-ca", "FILE", OPTION_TEXT, AT(tls.client_ca_file), 0, 0,
+		"want a certificate of each client, by one of these authorities; PEM"},
+	{"token-file", "FILE", OPTION_TEXT, AT(service.token_file), 0, 0,
+		"want \"authorization: Bearer TOKEN\" with each call but health\n"
+		"checks; a token a line, any of which will do"},
+	{"insecure", NULL, OPTION_FLAG, AT(insecure), 0, 0,
+		"listen without TLS on an address that is not loopback"},
+
 	{"Provider:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
+	{"accounts", "FILE", OPTION_TEXT, AT(accounts_file), 0, 0,
+		"which provider each account has, and its keys; read again at\n"
+		"SIGHUP.  See doc/agent.md"},
+	{"check-config", NULL, OPTION_FLAG, AT(check_config), 0, 0,
+		"read the accounts file, print what is wrong with it or OK, exit"},
 	{"provider", "NAME", OPTION_TEXT, AT(provider), 0, 0,
-		"the cloud; only \"simulated\" so far (simulated)"},
+		"of every account, without a file; only simulated (simulated)"},
 	{"initial-state", "STATE", OPTION_STATE, AT(simulated.initial_state), 0, 0,
 		"of an instance that is first named: running, stopped,\n"
 		"starting, stopping or terminated (stopped)"},
@@ -243,16 +263,87 @@ check_listen(const PaOptions *options, char *problem, size_t size)
 	return true;
 }
 
+/* true if nobody but this machine's own processes can reach the address */
+static bool
+is_local(const PaOptions *options)
+{
+	const char *listen = options->listen;
+	char		host[INET6_ADDRSTRLEN];
+	bool		brackets = listen[0] == '[';
+	size_t		length = (size_t) (strrchr(listen, ':') - listen);
+	struct in_addr in;
+	struct in6_addr in6;
+
+	if (pa_options_unix_path(options) != NULL)
+		return true;
+	if (brackets)
+	{
+		listen++;
+		length -= 2;
+	}
+	if (length >= sizeof(host))
+		return false;
+	memcpy(host, listen, length);
+	host[length] = '\0';
+	/* any other name is what a name server says, now or later */
+	if (!brackets && strcasecmp(host, "localhost") == 0)
+		return true;
+	if (!brackets && inet_pton(AF_INET, host, &in) == 1)
+		return ntohl(in.s_addr) >> 24 == IN_LOOPBACKNET;
+	if (brackets && inet_pton(AF_INET6, host, &in6) == 1)
+		return IN6_IS_ADDR_LOOPBACK(&in6) ||
+			(IN6_IS_ADDR_V4MAPPED(&in6) && in6.s6_addr[12] == IN_LOOPBACKNET);
+	return false;
+}
+
+static bool
+check_security(const PaOptions *options, char *problem, size_t size)
+{
+	const PaTlsOptions *tls = &options->tls;
+
+	if (tls->certificate_file != NULL && tls->key_file == NULL)
+		return refuse(problem, size, "--tls-cert needs --tls-key");
+	if (tls->key_file != NULL && tls->certificate_file == NULL)
+		return refuse(problem, size, "--tls-key needs --tls-cert");
+	if (tls->client_ca_file != NULL && tls->certificate_file == NULL)
+		return refuse(problem, size,
+					  "--tls-client-ca needs --tls-cert and --tls-key");
+	if (tls->certificate_file != NULL && options->insecure)
+		return refuse(problem, size,
+					  "--insecure and --tls-cert contradict each other: leave one out");
+	if (tls->certificate_file != NULL || is_local(options))
+		return true;
+	if (options->service.token_file != NULL)
+		return refuse(problem, size,
+					  "--token-file needs --tls-cert and --tls-key to listen on %.80s: without TLS everybody on the way could read the token",
+					  options->listen);
+	if (!options->insecure)
+		return refuse(problem, size,
+					  "without TLS whoever can reach %.80s could give orders: give --tls-cert and --tls-key, listen on unix:PATH, localhost, 127.0.0.1 or [::1], or say --insecure",
+					  options->listen);
+	return true;
+}
+
 static bool
 check(PaOptions *options, char *problem, size_t size)
 {
 	if (options->help || options->version)
 		return true;
-	if (!check_listen(options, problem, size))
+	if (options->check_config && options->accounts_file == NULL)
+		return refuse(problem, size, "--check-config needs --accounts");
+	if (options->check_config)
+		return true;
+	if (!check_listen(options, problem, size) ||
+		!check_security(options, problem, size))
 		return false;
-	if (strcmp(options->provider, "simulated") != 0)
+	if (options->accounts_file != NULL && options->provider != NULL)
 		return refuse(problem, size,
-					  "unknown provider \"%.80s\": valid is simulated",
+					  "--provider and --accounts exclude each other: the file names the providers");
+	if (options->accounts_file == NULL && options->provider == NULL)
+		options->provider = "simulated";
+	if (options->provider != NULL && strcmp(options->provider, "simulated") != 0)
+		return refuse(problem, size,
+					  "unknown provider \"%.80s\": valid is simulated; others are for --accounts",
 					  options->provider);
 	if (options->log_sync && options->log_file == NULL)
 		return refuse(problem, size, "--log-sync needs --log");
@@ -267,7 +358,6 @@ static void
 set_defaults(PaOptions *options)
 {
 	memset(options, 0, sizeof(*options));
-	options->provider = "simulated";
 	options->server.threads = 1;
 	options->server.max_message_size = 32 * 1024 * 1024;
 	options->server.drain_timeout = 5000000;
@@ -290,7 +380,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	size_t		length = equals ? (size_t) (equals - argument) : strlen(argument);
 	const char *value = equals ? equals + 1 : NULL;
 	const Option *option;
-	bool		takes_value;
+	bool		takes_value = false;
 	bool		word;
 
 	if (strncmp(argument, "--", 2) != 0 || length < 3)
@@ -316,7 +406,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	if (word)
 		return pa_behaviour_set_default(options->service.defaults, name, value,
 										problem, size);
-	return set_option(options, option, value, problem, size);
+	return set_option(options, option, takes_value ? value : "", problem, size);
 }
 
 bool
@@ -395,6 +485,10 @@ pa_options_help(FILE *file)
 		  "Words: on, off, state or any for the method (any), and\n", file);
 	pa_behaviour_help(file);
 	fputs("\n"
+		  "Certificates, keys and tokens are read again when their files change, and\n"
+		  "at SIGHUP; calls in progress stay.  Files with keys or tokens must have\n"
+		  "mode 0600 or less, or 0640 or less if they are owned by root.\n"
+		  "\n"
 		  "An inventory file has one cluster a line, and more lines if they do not\n"
 		  "fit; * is any account or region; STATE is --initial-state without it:\n"
 		  "  ACCOUNT REGION CLUSTER INSTANCE[=STATE]...\n"

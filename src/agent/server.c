@@ -2,7 +2,8 @@
  *
  * src/agent/server.c
  *		The gRPC server: a completion queue, the threads that serve it, and
- *		the life of calls.  Contract in server.h and call.h.
+ *		the lives of calls.  Contract in server.h and call.h; what is done
+ *		with a call while it lives is in call.c.
  *
  * For each method a number of requests for calls is always posted, each with
  * a PaCall from the pool, so that a burst needs no turn-round.  The payload
@@ -25,7 +26,6 @@
 
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc_security.h>
-#include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,28 +36,33 @@
 #include <unistd.h>
 
 #include "call.h"
-#include "connection.h"
+#include "health.h"
 #include "status_name.h"
-#include "units.h"
+#include "token.h"
 
 #define POSTED_CALLS		256 /* for each method of the service */
 #define POSTED_UNKNOWN		4	/* for methods that are not ours */
 #define POOL_LIMIT			4096	/* free calls that are kept */
+#define MAX_METADATA		(PA_TOKEN_LENGTH + 8192)	/* bytes a call */
 
 static const char *const method_paths[] = {
 	[PA_METHOD_POWER_ON] = "/agent.AgentService/PowerOnCluster",
 	[PA_METHOD_POWER_OFF] = "/agent.AgentService/PowerOffCluster",
-	[PA_METHOD_GET_STATE] = "/agent.AgentService/GetClusterPowerState"
+	[PA_METHOD_GET_STATE] = "/agent.AgentService/GetClusterPowerState",
+	[PA_METHOD_HEALTH] = PA_HEALTH_PATH
 };
+
+#define METHOD_COUNT		((int) (sizeof(method_paths) / sizeof(method_paths[0])))
 
 struct PaServer
 {
 	PaServerOptions options;
+	PaTls	   *tls;			/* NULL: none */
 	PaService  *service;
 	PaTimers   *timers;
 	grpc_server *grpc;
 	grpc_completion_queue *queue;
-	void	   *methods[PA_METHOD_UNKNOWN];
+	void	   *methods[METHOD_COUNT];	/* NULL: not one to register */
 	pthread_t  *threads;
 	int			thread_count;
 	pthread_mutex_t lock;
@@ -196,107 +201,28 @@ pa_call_close(PaCall *call)
 }
 
 static void
-start_batch(PaCall *call, const grpc_op *ops, size_t count, PaTag *tag)
+answer_health(PaCall *call, const uint8_t *bytes, size_t length)
 {
-	grpc_call_error error;
+	uint8_t		reply[PA_HEALTH_REPLY];
+	size_t		reply_length = 0;
+	const char *message = NULL;
+	int			status = pa_health_check(bytes, length, reply, &reply_length,
+										 &message);
 
-	pa_call_retain(call);
-	call->core_references++;
-	error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
-	if (error != GRPC_CALL_OK)
-	{
-		/* the batches of this file are always allowed: a bug, not a fault */
-		fprintf(stderr, "power_agent: could not start a batch: %s\n",
-				grpc_call_error_to_string(error));
-		abort();
-	}
-}
-
-void
-pa_call_answer(PaCall *call, int status, const char *details,
-			   const uint8_t *reply, size_t length)
-{
-	grpc_op		ops[4];
-	grpc_op    *op = ops;
-	grpc_byte_buffer *message = NULL;
-	grpc_slice	details_slice;
-
-	memset(ops, 0, sizeof(ops));
-	op->op = GRPC_OP_SEND_INITIAL_METADATA;
-	op++;
-	if (status == PA_STATUS_OK)
-	{
-		grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) reply,
-														  length);
-
-		message = grpc_raw_byte_buffer_create(&slice, 1);
-		grpc_slice_unref(slice);
-		op->op = GRPC_OP_SEND_MESSAGE;
-		op->data.send_message.send_message = message;
-		op++;
-	}
-	details_slice = grpc_slice_from_copied_string(details ? details : "");
-	op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-	op->data.send_status_from_server.status = (grpc_status_code) status;
-	op->data.send_status_from_server.status_details = &details_slice;
-	op++;
-	if (!call->watched)
-	{
-		call->watched = true;
-		op->op = GRPC_OP_RECV_CLOSE_ON_SERVER;
-		op->data.recv_close_on_server.cancelled = &call->closed_cancelled;
-		op++;
-	}
-	call->answered = true;
-	start_batch(call, ops, (size_t) (op - ops), &call->sent);
-	grpc_slice_unref(details_slice);
-	if (message != NULL)
-		grpc_byte_buffer_destroy(message);
-}
-
-void
-pa_call_drop_connection(PaCall *call)
-{
-	char	   *peer = grpc_call_get_peer(call->call);
-
-	pa_connection_drop(peer);
-	gpr_free(peer);
-}
-
-int
-pa_call_metadata_number(const PaCall *call, const char *key)
-{
-	for (size_t i = 0; i < call->metadata.count; i++)
-	{
-		const grpc_metadata *item = &call->metadata.metadata[i];
-		size_t		length = GRPC_SLICE_LENGTH(item->value);
-		char		digits[12];
-		int64_t		number;
-
-		if (grpc_slice_str_cmp(item->key, key) != 0)
-			continue;
-		if (length >= sizeof(digits))
-			break;
-		memcpy(digits, GRPC_SLICE_START_PTR(item->value), length);
-		digits[length] = '\0';
-		return pa_units_number(digits, 0, INT32_MAX, &number) ? (int) number : -1;
-	}
-	return -1;
+	pa_call_answer(call, status, message, reply, reply_length);
+	pa_call_close(call);
 }
 
 static void
-watch(PaCall *call)
+take_request(PaServer *server, PaCall *call, const uint8_t *bytes, size_t length)
 {
-	grpc_op		op;
-
-	memset(&op, 0, sizeof(op));
-	op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
-	op.data.recv_close_on_server.cancelled = &call->closed_cancelled;
-	call->watched = true;
-	start_batch(call, &op, 1, &call->closed);
+	if (call->method == PA_METHOD_HEALTH)
+		answer_health(call, bytes, length);
+	else
+		pa_service_receive(server->service, call, bytes, length);
 }
 
-/* hands the request to the service, without a copy where it is in one piece */
+/* hands the request on, without a copy where it is in one piece */
 static void
 receive_payload(PaServer *server, PaCall *call)
 {
@@ -305,13 +231,13 @@ receive_payload(PaServer *server, PaCall *call)
 
 	if (!grpc_byte_buffer_reader_init(&reader, call->payload))
 	{
-		pa_service_receive(server->service, call, NULL, 0);
+		take_request(server, call, NULL, 0);
 		return;
 	}
 	slice = grpc_byte_buffer_reader_readall(&reader);
 	grpc_byte_buffer_reader_destroy(&reader);
-	pa_service_receive(server->service, call, GRPC_SLICE_START_PTR(slice),
-					   GRPC_SLICE_LENGTH(slice));
+	take_request(server, call, GRPC_SLICE_START_PTR(slice),
+				 GRPC_SLICE_LENGTH(slice));
 	grpc_slice_unref(slice);
 }
 
@@ -326,6 +252,11 @@ receive(PaServer *server, PaCall *call, bool success)
 	server->live_calls++;
 	if (!server->draining)
 		post_call(server, call->method);
+
+	/* who asks for the health has no token, and learns no more than that */
+	if (call->method != PA_METHOD_HEALTH &&
+		!pa_service_admit(server->service, call))
+		return;
 	if (call->method == PA_METHOD_UNKNOWN)
 	{
 		pa_call_answer(call, PA_STATUS_UNIMPLEMENTED, "unknown method", NULL, 0);
@@ -344,7 +275,7 @@ receive(PaServer *server, PaCall *call, bool success)
 	pa_call_retain(call);
 	receive_payload(server, call);
 	if (!call->answered)
-		watch(call);
+		pa_call_watch(call);
 	pa_call_release(call);
 }
 
@@ -505,6 +436,8 @@ pa_server_reload(PaServer *server)
 	pthread_mutex_lock(&server->lock);
 	pa_service_reload(server->service);
 	pthread_mutex_unlock(&server->lock);
+	if (server->tls != NULL)
+		pa_tls_reload(server->tls);
 }
 
 static grpc_arg
@@ -519,14 +452,15 @@ integer_argument(const char *key, int value)
 }
 
 PaServer *
-pa_server_create(const PaServerOptions *options, PaService *service,
-				 PaTimers *timers)
+pa_server_create(const PaServerOptions *options, PaTls *tls,
+				 PaService *service, PaTimers *timers)
 {
 	PaServer   *server = pa_memory_allocate_zeroed(sizeof(*server));
 	grpc_arg	arguments[8];
 	grpc_channel_args list = {0, arguments};
 
 	server->options = *options;
+	server->tls = tls;
 	server->service = service;
 	server->timers = timers;
 	server->shutdown_tag.kind = PA_TAG_SHUTDOWN;
@@ -543,6 +477,9 @@ pa_server_create(const PaServerOptions *options, PaService *service,
 	arguments[list.num_args++] =
 		integer_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 						 options->max_message_size);
+	/* a token may take most of it */
+	arguments[list.num_args++] = integer_argument(GRPC_ARG_MAX_METADATA_SIZE,
+												  MAX_METADATA);
 	/* clients keep idle connections alive as often as they like */
 	arguments[list.num_args++] =
 		integer_argument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
@@ -557,9 +494,10 @@ pa_server_create(const PaServerOptions *options, PaService *service,
 	server->grpc = grpc_server_create(&list, NULL);
 	server->queue = grpc_completion_queue_create_for_next(NULL);
 	grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
-	for (int method = 0; method < PA_METHOD_UNKNOWN; method++)
+	for (int method = 0; method < METHOD_COUNT; method++)
 	{
-		if (options->legacy && method == PA_METHOD_GET_STATE)
+		if (method_paths[method] == NULL ||
+			(options->legacy && method == PA_METHOD_GET_STATE))
 			continue;
 		server->methods[method] =
 			grpc_server_register_method(server->grpc, method_paths[method], NULL,
@@ -573,7 +511,8 @@ pa_server_create(const PaServerOptions *options, PaService *service,
 int
 pa_server_start(PaServer *server, char *problem, size_t size)
 {
-	grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
+	grpc_server_credentials *credentials = server->tls ?
+		pa_tls_credentials(server->tls) : grpc_insecure_server_credentials_create();
 	int			port;
 
 	port = grpc_server_add_http2_port(server->grpc, server->options.address,
@@ -587,7 +526,7 @@ pa_server_start(PaServer *server, char *problem, size_t size)
 	}
 	grpc_server_start(server->grpc);
 	pthread_mutex_lock(&server->lock);
-	for (int method = 0; method < PA_METHOD_UNKNOWN; method++)
+	for (int method = 0; method < METHOD_COUNT; method++)
 	{
 		for (int i = 0; server->methods[method] && i < POSTED_CALLS; i++)
 			post_call(server, method);

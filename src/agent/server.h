@@ -17,6 +17,7 @@
 
 #include "service.h"
 #include "timer.h"
+#include "tls.h"
 
 typedef struct PaServer PaServer;
 
@@ -30,8 +31,11 @@ typedef struct PaServerOptions
 	bool		legacy;			/* no GetClusterPowerState */
 } PaServerOptions;
 
-/* The timers are those of the service; both must outlive the server. */
-extern PaServer *pa_server_create(const PaServerOptions *options,
+/*
+ * The timers are those of the service; all of these must outlive the server.
+ * Without TLS (NULL) it serves in the clear.
+ */
+extern PaServer *pa_server_create(const PaServerOptions *options, PaTls *tls,
 								  PaService *service, PaTimers *timers);
 
 /*
@@ -46,7 +50,7 @@ extern int	pa_server_start(PaServer *server, char *problem, size_t size);
  */
 extern void pa_server_drain(PaServer *server);
 
-/* reads the rules again, if they are in a file */
+/* reads all files again that serve: rules, tokens, certificates, accounts */
 extern void pa_server_reload(PaServer *server);
 
 /* returns when the server has drained; true: everything was answered */

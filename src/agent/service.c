@@ -22,7 +22,8 @@
 #include "service_state.h"
 #include "status_name.h"
 
-#define FLUSH_INTERVAL	50000	/* us that a log line waits at most */
+#define FLUSH_INTERVAL		50000	/* us that a log line waits at most */
+#define REFUSED_INTERVAL	10000000	/* us between words about refused calls */
 
 PaService *
 pa_service_create(const PaServiceOptions *options, PaProvider *provider,
@@ -43,6 +44,15 @@ pa_service_create(const PaServiceOptions *options, PaProvider *provider,
 		service->rule_file = pa_rule_file_open(options->behaviour_file, problem,
 											   size);
 		if (service->rule_file == NULL)
+		{
+			pa_service_free(service);
+			return NULL;
+		}
+	}
+	if (options->token_file != NULL)
+	{
+		service->tokens = pa_token_open(options->token_file, problem, size);
+		if (service->tokens == NULL)
 		{
 			pa_service_free(service);
 			return NULL;
@@ -70,6 +80,8 @@ pa_service_free(PaService *service)
 	pa_ledger_free(service->ledger);
 	if (service->rule_file != NULL)
 		pa_rule_file_close(service->rule_file);
+	if (service->tokens != NULL)
+		pa_token_close(service->tokens);
 	pthread_mutex_destroy(&service->done_lock);
 	free(service);
 }
@@ -99,6 +111,10 @@ pa_service_reload(PaService *service)
 {
 	if (service->rule_file != NULL)
 		pa_rule_file_rules(service->rule_file, true);
+	if (service->tokens != NULL)
+		pa_token_reload(service->tokens);
+	if (service->provider->reload != NULL)
+		service->provider->reload(service->provider);
 }
 
 static void
@@ -135,6 +151,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 			line->requester = "";
 	line->attempt = call->attempt;
 	pa_log_write(service->log, line);
+	line->order = NULL;			/* it was ours */
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
 					 pa_timer_now() + FLUSH_INTERVAL, flush_log);
@@ -536,14 +553,40 @@ choose_rule(PaService *service, PaCall *call)
 	}
 }
 
-void
-pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
-				   size_t length)
+/* tells of calls without a token, but not of each: there may be any number */
+static void
+tell_refused(PaService *service, const PaCall *call, const char *problem)
+{
+	int64_t		now = pa_timer_now();
+	char		peer[256];
+
+	if (service->refused_told_at != 0 &&
+		now - service->refused_told_at < REFUSED_INTERVAL)
+	{
+		service->refused_untold++;
+		return;
+	}
+	pa_call_peer(call, peer, sizeof(peer));
+	fprintf(stderr, "power_agent: refused a call from %s: %s", peer, problem);
+	if (service->refused_untold > 0)
+		fprintf(stderr, " (and %lld calls before it)",
+				(long long) service->refused_untold);
+	fputc('\n', stderr);
+	service->refused_told_at = now;
+	service->refused_untold = 0;
+}
+
+bool
+pa_service_admit(PaService *service, PaCall *call)
 {
 	const char *problem;
+	const char *value;
+	size_t		length;
+	int			count;
 
 	call->service = service;
 	call->received_at = pa_timer_now();
+	call->request = NULL;
 	call->rules = NULL;
 	call->rule = pa_behaviour_none();
 	call->action = NULL;
@@ -554,6 +597,23 @@ pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
 	call->in_flight = 0;
 	call->executed = false;
 	call->duplicate = false;
+	if (service->tokens == NULL)
+		return true;
+	value = pa_call_metadata(call, "authorization", &length, &count);
+	problem = pa_token_check(service->tokens, value, length, count);
+	if (problem == NULL)
+		return true;
+	tell_refused(service, call, problem);
+	pa_service_fail(service, call, PA_STATUS_UNAUTHENTICATED, problem);
+	return false;
+}
+
+void
+pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
+				   size_t length)
+{
+	const char *problem;
+
 	call->request = pa_request_read(&call->arena, bytes, length, &problem);
 	if (call->request == NULL)
 	{
@@ -581,6 +641,8 @@ pa_service_take_done(PaService *service)
 {
 	PaAction   *done;
 
+	if (service->provider->resume != NULL)
+		service->provider->resume(service->provider);
 	pthread_mutex_lock(&service->done_lock);
 	done = service->done;
 	service->done = NULL;

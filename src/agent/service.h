@@ -29,6 +29,7 @@ typedef struct PaServiceOptions
 	bool		legacy;			/* be an agent that only accepts */
 	PaRules    *defaults;		/* for calls that no rule of the file matches */
 	const char *behaviour_file; /* NULL: none */
+	const char *token_file;		/* NULL: calls need no token */
 	size_t		remembered_requests;
 	size_t		remembered_bytes;
 	size_t		remembered_orders;
@@ -36,7 +37,8 @@ typedef struct PaServiceOptions
 
 /*
  * Provider, timers and log (NULL: none) stay the caller's and must outlive
- * the service.  Returns NULL, with the reason, if the rules are not valid.
+ * the service.  Returns NULL, with the reason, if the rules or the tokens are
+ * not valid.
  */
 extern PaService *pa_service_create(const PaServiceOptions *options,
 									PaProvider *provider, PaTimers *timers,
@@ -47,7 +49,14 @@ extern void pa_service_set_wake(PaService *service, void (*wake) (void *),
 								void *data);
 
 /*
- * A call has come, with its request.  The service has the reference that the
+ * A call has come, for whichever method.  Returns true if it may go on: into
+ * pa_service_receive, or to an answer of the server's.  False: it had no valid
+ * token, and was answered, logged and closed.
+ */
+extern bool pa_service_admit(PaService *service, struct PaCall *call);
+
+/*
+ * The request of a call that was admitted.  The service has the reference that the
  * call was born with and closes the call when it is done; if the call is not
  * answered on return, the server tells when its client gives up.
  */
@@ -67,7 +76,10 @@ extern bool pa_service_busy(const PaService *service);
  */
 extern void pa_service_abandon(PaService *service);
 
-/* reads the behaviour file again; a bad one is reported and changes nothing */
+/*
+ * Reads the behaviour file, the tokens and the accounts file again; a bad one
+ * is reported and changes nothing.
+ */
 extern void pa_service_reload(PaService *service);
 
 extern void pa_service_free(PaService *service);

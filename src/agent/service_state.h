@@ -13,6 +13,7 @@
 #include "call.h"
 #include "rule_file.h"
 #include "service.h"
+#include "token.h"
 
 struct PaService
 {
@@ -23,6 +24,9 @@ struct PaService
 	PaTimer		flush_timer;
 	PaLedger   *ledger;
 	PaRuleFile *rule_file;		/* NULL: none */
+	PaTokens   *tokens;			/* NULL: none are wanted */
+	int64_t		refused_told_at;	/* us, of pa_timer_now; 0: never */
+	int64_t		refused_untold;
 	PaTable		lanes;
 	PaLane	   *free_lanes;
 	PaAction   *actions;		/* all that are not done with */

@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #include "log.h"
 #include "output.h"
 #include "reply.h"
+#include "server.h"
 #include "text.h"
 #include "unary.h"
 
@@ -46,7 +48,7 @@ typedef struct PaCall
 	struct PaCall *next;		/* in its bucket, or in the pool */
 	uint64_t	call_id;
 	uint64_t	started_us;
-	PaServer   *server;
+	PaChannel  *channel;
 	PaUnary		unary;
 } PaCall;
 
@@ -90,16 +92,22 @@ add_result(const Courier__Result *result)
 	pa_output_add(&frame);
 }
 
+static void reject(uint64_t call_id, grpc_status_code status,
+				   const char *format,...)
+			__attribute__((format(printf, 3, 4)));
+
 /* the Result of a call that was never started */
 static void
-reject(uint64_t call_id, grpc_status_code status, const char *format,
-	   const char *argument)
+reject(uint64_t call_id, grpc_status_code status, const char *format,...)
 {
 	Courier__Result result = COURIER__RESULT__INIT;
 	char		text[512];
 	char		clean[512];
+	va_list		arguments;
 
-	snprintf(text, sizeof(text), format, argument);
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
 	pa_text_clean(clean, sizeof(clean) - 1, text, strlen(text));
 	result.call_id = call_id;
 	result.status_code = status;
@@ -209,37 +217,29 @@ pa_call_start(const Courier__Call *order)
 {
 	uint64_t	started_us = now_us();
 	gpr_timespec deadline;
-	PaServer   *server;
+	PaChannel  *channel;
 	PaCall	   *call;
 	grpc_call  *grpc;
-	grpc_metadata metadata[2];
+	grpc_metadata metadata[3];
+	size_t		metadata_count = 2;
+	char		problem[512];
 	char		attempt[16];
 	bool		started;
 
-	server = pa_channel_acquire(order->server_name);
-	if (server == NULL)
+	channel = pa_server_channel(order->server_name, problem, sizeof(problem));
+	if (channel == NULL)
 	{
-		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
-			   "server \"%s\" is not configured", order->server_name);
-		return;
-	}
-
-	if (!pa_channel_usable(server))
-	{
-		pa_channel_release(server);
-		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
-			   "the target of server \"%s\" is not valid",
-			   order->server_name);
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE, "%s", problem);
 		return;
 	}
 
 	deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 							gpr_time_from_millis(order->timeout_ms,
 												 GPR_TIMESPAN));
-	grpc = pa_channel_create_call(server, order->method, deadline);
+	grpc = pa_channel_create_call(channel, order->method, deadline);
 	if (grpc == NULL)
 	{
-		pa_channel_release(server);
+		pa_channel_release(channel);
 		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
 			   "no known method was named for the call to server \"%s\"",
 			   order->server_name);
@@ -250,14 +250,14 @@ pa_call_start(const Courier__Call *order)
 	if (call == NULL)
 	{
 		grpc_call_unref(grpc);
-		pa_channel_release(server);
+		pa_channel_release(channel);
 		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED,
-			   "the courier is %s", "out of memory");
+			   "the courier is out of memory");
 		return;
 	}
 	call->call_id = order->call_id;
 	call->started_us = started_us;
-	call->server = server;
+	call->channel = channel;
 	pa_unary_prepare(&call->unary, grpc, pack_request(order));
 	insert(call);
 
@@ -266,17 +266,19 @@ pa_call_start(const Courier__Call *order)
 	metadata[0].value = grpc_slice_from_copied_string(order->request_id);
 	metadata[1].key = grpc_slice_from_static_string("x-attempt");
 	metadata[1].value = grpc_slice_from_copied_string(attempt);
+	metadata_count += pa_channel_authorize(channel, &metadata[2]);
 
-	started = pa_unary_start(&call->unary, metadata, 2, &call->tag, call_done);
+	started = pa_unary_start(&call->unary, metadata, metadata_count,
+							 &call->tag, call_done);
 	/* from here on the completion thread owns a call that was started */
-	grpc_slice_unref(metadata[0].value);
-	grpc_slice_unref(metadata[1].value);
+	for (size_t i = 0; i < metadata_count; i++)
+		grpc_slice_unref(metadata[i].value);
 
 	if (!started)
 	{
 		delete(call);
 		pa_unary_clear(&call->unary);
-		pa_channel_release(server);
+		pa_channel_release(channel);
 		give_structure(call);
 		reject(order->call_id, GRPC_STATUS_INVALID_ARGUMENT,
 			   "gRPC refuses the request id \"%s\" as metadata",
@@ -387,14 +389,14 @@ fill_reply(PaCall *call, Courier__Result *result)
 	if (call->unary.reply == NULL)
 	{
 		result->status_code = GRPC_STATUS_INTERNAL;
-		result->status_message = "the agent answered OK without a reply";
+		result->status_message = (char *) "the agent answered OK without a reply";
 		return;
 	}
 	data = reply_bytes(call->unary.reply, &size, &copy);
 	if (data == NULL)
 	{
 		result->status_code = GRPC_STATUS_INTERNAL;
-		result->status_message = "the reply of the agent cannot be read";
+		result->status_message = (char *) "the reply of the agent cannot be read";
 	}
 	else
 	{
@@ -421,7 +423,7 @@ fill_failure(PaCall *call, Courier__Result *result)
 		.details_length = length,
 		.error_string = unary->error_string,
 		.peer = peer,
-		.target = pa_channel_target(call->server)
+		.target = pa_channel_target(call->channel)
 	};
 
 	if (result->status_code > HIGHEST_STATUS)
@@ -451,7 +453,7 @@ call_done(PaTag *tag, bool success)
 
 	pa_arena_reset(&arena);
 	pa_unary_clear(&call->unary);
-	pa_channel_release(call->server);
+	pa_channel_release(call->channel);
 	give_structure(call);
 }
 

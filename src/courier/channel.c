@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * src/courier/channel.c
- *		The servers that the worker configured and their connections.
+ *		One channel to an agent, and what is known of its connections.
  *
- * See channel.h.  A watch is kept pending for every server in the table: it
- * tells changes, and it makes the completion queue poll the channel, without
- * which core notices a returned agent only every few seconds.
+ * See channel.h.  A watch is kept pending for every channel in use: it tells
+ * changes, and it makes the completion queue poll the channel, without which
+ * core notices a returned agent only every few seconds.
  *
- * Two counts.  "users": the table, calls, the probe; with the last one the
+ * Two counts.  "users": the server, calls, the probe; with the last one the
  * channel is destroyed, which ends a pending watch.  "pins": all users
  * together, and the watch; with the last one the memory goes.
  *
@@ -26,7 +26,7 @@
 
 #include "channel.h"
 #include "delivery.h"
-#include "frame.h"
+#include "frame_format.h"
 #include "output.h"
 #include "text.h"
 #include "unary.h"
@@ -45,10 +45,9 @@
 
 #define METHODS					4	/* indexed by Courier__Method */
 
-struct PaServer
+struct PaChannel
 {
-	PaServer   *next;			/* in the table */
-	char	   *name;
+	char	   *name;			/* of the server */
 	uint64_t	generation;
 	char	   *target;			/* as gRPC spells it */
 	bool		usable;
@@ -60,15 +59,19 @@ struct PaServer
 
 	/*
 	 * The guard makes "retired" and starting a watch or a probe exclude each
-	 * other: nothing is started on the queue once all servers are retired.
+	 * other: nothing is started on the queue once all channels are retired.
+	 * All that follows is used under it.
 	 */
 	pthread_mutex_t guard;
 	bool		retired;
+	bool		announced;		/* the worker is told about it */
+	bool		settled;		/* was READY, or failed, at least once */
+	grpc_slice	authorization;	/* empty: none */
+	char		note[PA_TEXT_MESSAGE_LIMIT + 1];
 
-	/* the rest is the completion thread's */
 	PaTag		watch;
 	grpc_connectivity_state state;
-	bool		reported;		/* "state" with "reason" was told */
+	bool		reported;		/* "state" with its text was told */
 	char		reason[PA_TEXT_MESSAGE_LIMIT + 1];
 	bool		probing;
 	PaTag		probe;
@@ -76,7 +79,6 @@ struct PaServer
 };
 
 static grpc_completion_queue *queue;
-static PaServer *servers;
 
 static const char *const method_names[METHODS] = {
 	[COURIER__METHOD__METHOD_POWER_ON] =
@@ -94,13 +96,6 @@ void
 pa_channel_begin(grpc_completion_queue *completion_queue)
 {
 	queue = completion_queue;
-}
-
-/* Where TLS and the tokens of calls will have their place. */
-static grpc_channel_credentials *
-make_credentials(const Courier__Configure *configure)
-{
-	return grpc_insecure_credentials_create();
 }
 
 static void
@@ -124,11 +119,12 @@ add_string(grpc_channel_args *args, const char *key, const char *value)
 }
 
 static grpc_channel *
-make_channel(const Courier__Configure *configure, const char *target)
+make_channel(const Courier__Configure *configure,
+			 const PaCredentials *files, const char *target)
 {
 	grpc_arg	storage[32];
 	grpc_channel_args args = {0, storage};
-	grpc_channel_credentials *credentials = make_credentials(configure);
+	grpc_channel_credentials *credentials = pa_credentials_for_channel(files);
 	grpc_channel *channel;
 	uint32_t	message_size = configure->max_message_size;
 
@@ -185,41 +181,56 @@ make_channel(const Courier__Configure *configure, const char *target)
 
 	add_integer(&args, GRPC_ARG_ENABLE_CHANNELZ, 0);
 
+	/* the name that the certificate must have, and that calls then carry */
+	if (configure->tls && configure->tls_server_name[0] != '\0')
+	{
+		add_string(&args, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+				   configure->tls_server_name);
+		add_string(&args, GRPC_ARG_DEFAULT_AUTHORITY,
+				   configure->tls_server_name);
+	}
+
 	channel = grpc_channel_create(target, credentials, &args);
 	grpc_channel_credentials_release(credentials);
 	return channel;
 }
 
 static void
-unpin(PaServer *server)
+unpin(PaChannel *self)
 {
-	if (atomic_fetch_sub(&server->pins, 1) != 1)
+	/*
+	 * Counted, which the analyzer cannot follow: who is here holds a pin.
+	 * NOLINTBEGIN(clang-analyzer-unix.Malloc)
+	 */
+	if (atomic_fetch_sub(&self->pins, 1) != 1)
 		return;
-	pa_unary_destroy(&server->probe_call);
-	pthread_mutex_destroy(&server->guard);
-	free(server->target);
-	free(server->name);
-	free(server);
+	pa_unary_destroy(&self->probe_call);
+	pthread_mutex_destroy(&self->guard);
+	grpc_slice_unref(self->authorization);
+	free(self->target);
+	free(self->name);
+	free(self);
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 }
 
 void
-pa_channel_release(PaServer *server)
+pa_channel_release(PaChannel *self)
 {
-	if (atomic_fetch_sub(&server->users, 1) != 1)
+	if (atomic_fetch_sub(&self->users, 1) != 1)
 		return;
-	grpc_channel_destroy(server->channel);
-	unpin(server);
+	grpc_channel_destroy(self->channel);
+	unpin(self);
 }
 
 /* false: the channel is gone, or about to go */
 static bool
-acquire_again(PaServer *server)
+acquire_again(PaChannel *self)
 {
-	unsigned	users = atomic_load(&server->users);
+	unsigned	users = atomic_load(&self->users);
 
 	while (users > 0)
 	{
-		if (atomic_compare_exchange_weak(&server->users, &users, users + 1))
+		if (atomic_compare_exchange_weak(&self->users, &users, users + 1))
 			return true;
 	}
 	return false;
@@ -232,15 +243,17 @@ after_ms(int64_t ms)
 						gpr_time_from_millis(ms, GPR_TIMESPAN));
 }
 
-static void
-report(PaServer *server)
+void
+pa_channel_tell(const char *server_name, uint64_t generation,
+				grpc_connectivity_state state, const char *message)
 {
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Connectivity connectivity = COURIER__CONNECTIVITY__INIT;
 
-	connectivity.server_name = server->name;
-	connectivity.generation = server->generation;
-	switch (server->state)
+	connectivity.server_name = (char *) server_name;
+	connectivity.generation = generation;
+	connectivity.message = (char *) message;
+	switch (state)
 	{
 		case GRPC_CHANNEL_IDLE:
 			connectivity.state =
@@ -257,13 +270,37 @@ report(PaServer *server)
 		default:
 			connectivity.state =
 				COURIER__CONNECTIVITY_STATE__CONNECTIVITY_FAILED;
-			connectivity.message = server->reason;
 			break;
 	}
 	frame.body_case = COURIER__FRAME__BODY_CONNECTIVITY;
 	frame.connectivity = &connectivity;
 	pa_output_add(&frame);
-	server->reported = true;
+}
+
+/* the guard is held */
+static void
+report(PaChannel *self)
+{
+	if (!self->announced || self->retired)
+		return;
+	pa_channel_tell(self->name, self->generation, self->state,
+					self->state == GRPC_CHANNEL_READY ? self->note :
+					self->state == GRPC_CHANNEL_IDLE ||
+					self->state == GRPC_CHANNEL_CONNECTING ? "" :
+					self->reason);
+	self->reported = true;
+}
+
+/* the guard is held; the reference to the value stays the channel's */
+static size_t
+authorize(PaChannel *self, grpc_metadata *metadata)
+{
+	if (GRPC_SLICE_IS_EMPTY(self->authorization))
+		return 0;
+	memset(metadata, 0, sizeof(*metadata));
+	metadata->key = grpc_slice_from_static_string("authorization");
+	metadata->value = self->authorization;
+	return 1;
 }
 
 /*
@@ -272,240 +309,284 @@ report(PaServer *server)
  * nothing, should the agent come back in this very moment.
  */
 static void
-start_probe(PaServer *server)
+start_probe(PaChannel *self)
 {
 	grpc_slice	method =
 		grpc_slice_from_static_string("/grpc.health.v1.Health/Check");
 	grpc_call  *call;
+	grpc_metadata metadata;
+	size_t		metadata_count;
 
-	call = grpc_channel_create_call(server->channel, NULL,
+	metadata_count = authorize(self, &metadata);
+	call = grpc_channel_create_call(self->channel, NULL,
 									GRPC_PROPAGATE_DEFAULTS, queue, method,
 									NULL, after_ms(PROBE_TIMEOUT_MS), NULL);
-	pa_unary_prepare(&server->probe_call, call, grpc_empty_slice());
-	atomic_fetch_add(&server->users, 1);
-	server->probing = true;
-	if (!pa_unary_start(&server->probe_call, NULL, 0, &server->probe,
-						probe_done))
+	pa_unary_prepare(&self->probe_call, call, grpc_empty_slice());
+	atomic_fetch_add(&self->users, 1);
+	self->probing = true;
+	if (!pa_unary_start(&self->probe_call, &metadata, metadata_count,
+						&self->probe, probe_done))
 	{
-		pa_unary_clear(&server->probe_call);
-		server->probing = false;
-		pa_channel_release(server);
+		pa_unary_clear(&self->probe_call);
+		self->probing = false;
+		pa_channel_release(self);
 	}
 }
 
 static void
 probe_done(PaTag *tag, bool success)
 {
-	PaServer   *server = (PaServer *) ((char *) tag -
-									   offsetof(PaServer, probe));
-	PaUnary    *unary = &server->probe_call;
+	PaChannel  *self = (PaChannel *) ((char *) tag -
+									   offsetof(PaChannel, probe));
+	PaUnary    *unary = &self->probe_call;
 	const char *details =
 		(const char *) GRPC_SLICE_START_PTR(unary->status_details);
 	char		reason[PA_TEXT_MESSAGE_LIMIT + 1] = "";
 
-	pthread_mutex_lock(&server->guard);
+	pthread_mutex_lock(&self->guard);
 	if (unary->status == GRPC_STATUS_UNAVAILABLE)
 		pa_text_clean(reason, PA_TEXT_MESSAGE_LIMIT, details,
 					  GRPC_SLICE_LENGTH(unary->status_details));
-	if (!server->retired && server->state == GRPC_CHANNEL_TRANSIENT_FAILURE)
+	if (!self->retired && self->state == GRPC_CHANNEL_TRANSIENT_FAILURE)
 	{
 		bool		news = reason[0] != '\0' &&
-			strcmp(reason, server->reason) != 0;
+			strcmp(reason, self->reason) != 0;
 
 		if (news)
-			memcpy(server->reason, reason, sizeof(reason));
-		if (news || !server->reported)
-			report(server);
+			memcpy(self->reason, reason, sizeof(reason));
+		if (news || !self->reported)
+			report(self);
 	}
-	server->probing = false;
+	self->probing = false;
 	pa_unary_clear(unary);
-	pthread_mutex_unlock(&server->guard);
+	pthread_mutex_unlock(&self->guard);
 
-	pa_channel_release(server);
+	pa_channel_release(self);
 }
 
 static void
-start_watch(PaServer *server, gpr_timespec deadline)
+start_watch(PaChannel *self, gpr_timespec deadline)
 {
-	grpc_channel *channel = server->channel;
-	grpc_connectivity_state state = server->state;
+	/* counted, too: who is here holds the guard of a channel in use */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+	grpc_channel *channel = self->channel;
+	grpc_connectivity_state state = self->state;
 
-	atomic_fetch_add(&server->pins, 1);
-	pa_tag_arm(&server->watch, watch_done);
+	atomic_fetch_add(&self->pins, 1);
+	pa_tag_arm(&self->watch, watch_done);
 	grpc_channel_watch_connectivity_state(channel, state, deadline, queue,
-										  &server->watch);
+										  &self->watch);
 }
 
 /* the state has changed, or it is time to look at it again */
 static void
-look(PaServer *server)
+look(PaChannel *self)
 {
 	/* asking also makes an idle channel connect */
 	grpc_connectivity_state state =
-		grpc_channel_check_connectivity_state(server->channel, 1);
+		grpc_channel_check_connectivity_state(self->channel, 1);
 
-	if (state != server->state)
+	if (state != self->state)
 	{
-		server->state = state;
-		server->reported = false;
-		server->reason[0] = '\0';
+		self->state = state;
+		self->reported = false;
+		self->reason[0] = '\0';
+	}
+	if (!self->settled && (state == GRPC_CHANNEL_READY ||
+						   state == GRPC_CHANNEL_TRANSIENT_FAILURE))
+	{
+		self->settled = true;
+		if (!self->announced)
+			pa_output_wake();
 	}
 
 	if (state != GRPC_CHANNEL_TRANSIENT_FAILURE)
 	{
-		if (!server->reported)
-			report(server);
-		start_watch(server, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+		if (!self->reported)
+			report(self);
+		start_watch(self, gpr_inf_future(GPR_CLOCK_MONOTONIC));
 	}
 	else
 	{
-		if (!server->probing)
-			start_probe(server);
-		start_watch(server, after_ms(REASON_INTERVAL_MS));
+		if (!self->probing)
+			start_probe(self);
+		start_watch(self, after_ms(REASON_INTERVAL_MS));
 	}
 }
 
 static void
 watch_done(PaTag *tag, bool success)
 {
-	PaServer   *server = (PaServer *) ((char *) tag -
-									   offsetof(PaServer, watch));
+	PaChannel  *self = (PaChannel *) ((char *) tag -
+									   offsetof(PaChannel, watch));
 
-	if (acquire_again(server))
+	if (acquire_again(self))
 	{
-		pthread_mutex_lock(&server->guard);
-		if (!server->retired)
-			look(server);
-		pthread_mutex_unlock(&server->guard);
-		pa_channel_release(server);
+		pthread_mutex_lock(&self->guard);
+		if (!self->retired)
+			look(self);
+		pthread_mutex_unlock(&self->guard);
+		pa_channel_release(self);
 	}
-	unpin(server);
+	unpin(self);
 }
 
-/* takes a server out of the table; its calls go on */
-static void
-retire(PaServer *server)
+PaChannel *
+pa_channel_open(const Courier__Configure *configure,
+				const PaCredentials *credentials)
 {
-	pthread_mutex_lock(&server->guard);
-	server->retired = true;
-	pthread_mutex_unlock(&server->guard);
-	pa_channel_release(server);
-}
-
-void
-pa_channel_remove(const char *server_name)
-{
-	for (PaServer **link = &servers; *link != NULL; link = &(*link)->next)
-	{
-		PaServer   *server = *link;
-
-		if (strcmp(server->name, server_name) == 0)
-		{
-			*link = server->next;
-			retire(server);
-			return;
-		}
-	}
-}
-
-void
-pa_channel_remove_all(void)
-{
-	while (servers != NULL)
-	{
-		PaServer   *server = servers;
-
-		servers = server->next;
-		retire(server);
-	}
-}
-
-void
-pa_channel_configure(const Courier__Configure *configure)
-{
-	PaServer   *server = calloc(1, sizeof(*server));
+	PaChannel  *self = calloc(1, sizeof(*self));
 	char	   *target = pa_delivery_target(configure->target);
 	char	   *canonical;
 
-	if (server == NULL || target == NULL ||
-		(server->name = strdup(configure->server_name)) == NULL)
+	if (self == NULL || target == NULL ||
+		(self->name = strdup(configure->server_name)) == NULL)
 		abort();				/* the worker starts another courier */
 
-	server->generation = configure->generation;
-	server->channel = make_channel(configure, target);
+	self->generation = configure->generation;
+	self->authorization = grpc_empty_slice();
+	self->channel = make_channel(configure, credentials, target);
 	free(target);
-	canonical = grpc_channel_get_target(server->channel);
-	server->target = strdup(canonical);
+	canonical = grpc_channel_get_target(self->channel);
+	self->target = strdup(canonical);
 	gpr_free(canonical);
 	for (int i = 0; i < METHODS; i++)
 	{
 		if (method_names[i] != NULL)
-			server->methods[i] = grpc_channel_register_call(server->channel,
-															method_names[i],
-															NULL, NULL);
+			self->methods[i] = grpc_channel_register_call(self->channel,
+														  method_names[i],
+														  NULL, NULL);
 	}
 
-	atomic_init(&server->users, 1);
-	atomic_init(&server->pins, 1);
-	pthread_mutex_init(&server->guard, NULL);
+	atomic_init(&self->users, 1);
+	atomic_init(&self->pins, 1);
+	pthread_mutex_init(&self->guard, NULL);
 
-	pa_channel_remove(configure->server_name);
-	server->next = servers;
-	servers = server;
-
-	pthread_mutex_lock(&server->guard);
-	server->usable = configure->target[0] != '\0' &&
-		grpc_channel_support_connectivity_watcher(server->channel);
-	if (!server->usable)
+	pthread_mutex_lock(&self->guard);
+	self->usable = configure->target[0] != '\0' &&
+		grpc_channel_support_connectivity_watcher(self->channel);
+	if (!self->usable)
 	{
-		server->state = GRPC_CHANNEL_TRANSIENT_FAILURE;
-		snprintf(server->reason, sizeof(server->reason),
+		self->state = GRPC_CHANNEL_TRANSIENT_FAILURE;
+		self->settled = true;
+		snprintf(self->reason, sizeof(self->reason),
 				 "the target is not valid");
-		report(server);
-		pthread_mutex_unlock(&server->guard);
-		return;
 	}
-
-	/* one that ends at once lets the completion thread have a first look */
-	server->state = grpc_channel_check_connectivity_state(server->channel, 1);
-	start_watch(server, gpr_now(GPR_CLOCK_MONOTONIC));
-	pthread_mutex_unlock(&server->guard);
+	else
+	{
+		/* one that ends at once lets the completion thread have a first look */
+		self->state = grpc_channel_check_connectivity_state(self->channel, 1);
+		start_watch(self, gpr_now(GPR_CLOCK_MONOTONIC));
+	}
+	pthread_mutex_unlock(&self->guard);
+	return self;
 }
 
-PaServer *
-pa_channel_acquire(const char *server_name)
+void
+pa_channel_retire(PaChannel *self)
 {
-	for (PaServer *server = servers; server != NULL; server = server->next)
+	pthread_mutex_lock(&self->guard);
+	self->retired = true;
+	pthread_mutex_unlock(&self->guard);
+	pa_channel_release(self);
+}
+
+void
+pa_channel_announce(PaChannel *self)
+{
+	pthread_mutex_lock(&self->guard);
+	self->announced = true;
+	/* why it fails may still have to be found out, and is told then */
+	if (self->state != GRPC_CHANNEL_IDLE &&
+		(self->state != GRPC_CHANNEL_TRANSIENT_FAILURE ||
+		 self->reason[0] != '\0'))
+		report(self);
+	pthread_mutex_unlock(&self->guard);
+}
+
+bool
+pa_channel_settled(PaChannel *self)
+{
+	bool		result;
+
+	pthread_mutex_lock(&self->guard);
+	result = self->settled;
+	pthread_mutex_unlock(&self->guard);
+	return result;
+}
+
+bool
+pa_channel_ready(PaChannel *self)
+{
+	bool		result;
+
+	pthread_mutex_lock(&self->guard);
+	result = self->state == GRPC_CHANNEL_READY;
+	pthread_mutex_unlock(&self->guard);
+	return result;
+}
+
+void
+pa_channel_set_authorization(PaChannel *self, grpc_slice authorization)
+{
+	pthread_mutex_lock(&self->guard);
+	grpc_slice_unref(self->authorization);
+	self->authorization = grpc_slice_ref(authorization);
+	pthread_mutex_unlock(&self->guard);
+}
+
+void
+pa_channel_set_note(PaChannel *self, const char *note)
+{
+	pthread_mutex_lock(&self->guard);
+	if (strcmp(self->note, note) != 0)
 	{
-		if (strcmp(server->name, server_name) == 0)
-		{
-			atomic_fetch_add(&server->users, 1);
-			return server;
-		}
+		snprintf(self->note, sizeof(self->note), "%s", note);
+		if (self->state == GRPC_CHANNEL_READY && self->reported)
+			report(self);
 	}
-	return NULL;
+	pthread_mutex_unlock(&self->guard);
+}
+
+void
+pa_channel_acquire(PaChannel *self)
+{
+	atomic_fetch_add(&self->users, 1);
+}
+
+size_t
+pa_channel_authorize(PaChannel *self, grpc_metadata *metadata)
+{
+	size_t		count;
+
+	pthread_mutex_lock(&self->guard);
+	count = authorize(self, metadata);
+	if (count > 0)
+		grpc_slice_ref(metadata->value);
+	pthread_mutex_unlock(&self->guard);
+	return count;
 }
 
 grpc_call *
-pa_channel_create_call(PaServer *server, Courier__Method method,
+pa_channel_create_call(PaChannel *self, Courier__Method method,
 					   gpr_timespec deadline)
 {
-	if ((unsigned) method >= METHODS || server->methods[method] == NULL)
+	if ((unsigned) method >= METHODS || self->methods[method] == NULL)
 		return NULL;
-	return grpc_channel_create_registered_call(server->channel, NULL,
+	return grpc_channel_create_registered_call(self->channel, NULL,
 											   GRPC_PROPAGATE_DEFAULTS, queue,
-											   server->methods[method],
+											   self->methods[method],
 											   deadline, NULL);
 }
 
 bool
-pa_channel_usable(const PaServer *server)
+pa_channel_usable(const PaChannel *self)
 {
-	return server->usable;
+	return self->usable;
 }
 
 const char *
-pa_channel_target(const PaServer *server)
+pa_channel_target(const PaChannel *self)
 {
-	return server->target;
+	return self->target;
 }

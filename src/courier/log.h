@@ -16,7 +16,8 @@
 /*
  * Takes over the log of gRPC; before grpc_init.  What it logs is chosen by
  * GRPC_VERBOSITY, by default only its errors.  They arrive as warnings: what
- * fails for gRPC is a call or a connection, which the worker judges.
+ * fails for gRPC is a call or a connection, which the worker judges.  Errors of
+ * TLS, which repeat themselves, are for debugging.
  */
 extern void pa_log_begin(void);
 

@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* POLLRDHUP */
+#define _GNU_SOURCE 1				/* POLLRDHUP */
 
 #include <errno.h>
 #include <poll.h>
@@ -18,11 +18,11 @@
 
 #include "arena.h"
 #include "call.h"
-#include "channel.h"
 #include "frame.h"
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "server.h"
 #include "unary.h"
 
 /* the worker is not an enemy, but a frame must not take all the memory */
@@ -43,10 +43,10 @@ handle_frame(const Courier__Frame *frame)
 			pa_call_cancel(frame->cancel->call_id);
 			break;
 		case COURIER__FRAME__BODY_CONFIGURE:
-			pa_channel_configure(frame->configure);
+			pa_server_configure(frame->configure);
 			break;
 		case COURIER__FRAME__BODY_REMOVE:
-			pa_channel_remove(frame->remove->server_name);
+			pa_server_remove(frame->remove->server_name);
 			break;
 		default:
 			pa_log_send(COURIER__LOG_LEVEL__LOG_LEVEL_WARNING,
@@ -92,7 +92,7 @@ handle_frames(PaFrameReader *reader, PaArena *arena)
 }
 
 /*
- * Waits until there is something to read, to send, or to look at.  False:
+ * Waits until there is something to read, to send, or to look after.  False:
  * the worker has hung up.
  */
 static bool
@@ -110,7 +110,7 @@ await(int socket, int wakeup, bool reading)
 	fds[1].fd = wakeup;
 	fds[1].events = POLLIN;
 	fds[1].revents = 0;
-	if (poll(fds, 2, -1) < 0)
+	if (poll(fds, 2, pa_server_patience()) < 0)
 		return errno == EINTR;
 
 	if (fds[1].revents & POLLIN)
@@ -143,6 +143,7 @@ pa_loop_read(int socket, int wakeup)
 		size_t		room;
 		ssize_t		received;
 
+		pa_server_attend();
 		if (!reading)
 		{
 			/*
@@ -176,8 +177,10 @@ pa_loop_read(int socket, int wakeup)
 		}
 		else if (received == 0)
 			break;
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		else if (errno == EAGAIN)
 		{
+			/* what looking after the servers may have brought */
+			pa_output_flush();
 			if (!await(socket, wakeup, true))
 				break;
 		}

@@ -21,7 +21,7 @@ END $$;
 \pset format unaligned
 \pset fieldsep ' => '
 -- targets
-SELECT target, pg_temp.try(format('OPTIONS (target %L)', target)) AS result
+SELECT target, pg_temp.try(format('OPTIONS (target %L, tls ''off'')', target)) AS result
 FROM unnest(ARRAY[
 	'dns:///agent.example.com:50051',
 	'dns:agent:50051',
@@ -91,6 +91,14 @@ CREATE SERVER agent FOREIGN DATA WRAPPER power_agent
 ALTER SERVER agent OPTIONS (DROP target);
 ALTER SERVER agent OPTIONS (ADD call_timeout '1s');
 ALTER SERVER agent OPTIONS (SET call_timeout 'never');
+
+-- files that cannot be used: a warning, they may come
+CREATE SERVER secure FOREIGN DATA WRAPPER power_agent
+	OPTIONS (target 'agent.example.com:50051',
+			 root_cert_file '/nonexistent/roots.pem',
+			 auth_token_file '/dev/null');
+ALTER SERVER secure OPTIONS (SET auth_token_file '/etc/passwd');
+DROP SERVER secure;
 
 -- nothing but servers has options
 ALTER FOREIGN DATA WRAPPER power_agent OPTIONS (ADD target 'a:1');

@@ -40,7 +40,8 @@ INSERT INTO bad VALUES
 	('expires_at', $$'2001-01-01 UTC'$$, '22023', NULL),
 	('expires_at', 'now()', '22023', NULL),
 	('priority', 'NULL', '22004', 'argument "priority" must not be null'),
-	('priority', '32768::smallint', '22003', NULL),
+	('priority', '32768', '22023', 'argument "priority" must be between -32768 and 32767: 32768'),
+	('priority', '-32769', '22023', 'argument "priority" must be between -32768 and 32767: -32769'),
 	('request_key', $$''$$, '22023', 'argument "request_key" must not be empty: ""'),
 	('request_key', $$repeat('x', 256)$$, '22023', NULL),
 	('request_key', $$E'\t'$$, '22023', 'argument "request_key" has a control character: "\x09"');
@@ -100,7 +101,7 @@ SELECT results_eq(
 SET LOCAL application_name = 'regress';
 SELECT power_action.power_off('c', 'alice', 'maintenance',
 	not_before => '2100-01-01 UTC', expires_at => '2100-01-02 UTC',
-	priority => 7::smallint, request_key => 'key') AS id \gset
+	priority => 7, request_key => 'key') AS id \gset
 SELECT results_eq(
 	format('SELECT action, cluster_id, cluster_name, account_name, server_name, triggered_by, description, status, agent_result, requested_by::text, application_name, not_before, expires_at, attempts, priority, request_key, instances_total, requested_at BETWEEN now() AND clock_timestamp() FROM power_action.event WHERE event_id = %s', :id),
 	$$ VALUES ('power_off', 'c' COLLATE "C", 'one', 'a' COLLATE "C",

@@ -218,7 +218,7 @@ SELECT throws_ok($$ SELECT power_action.power_on('r1') $$, '42501', NULL,
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION
 	power_action.power_on(text, text, text, timestamptz, timestamptz,
-						  smallint, text),
+						  integer, text),
 	power_action.cancel TO regress_viewer;
 SET ROLE regress_viewer;
 SELECT throws_ok($$ SELECT power_action.power_on('r1') $$, '42501',
@@ -300,7 +300,7 @@ SELECT power_action.revoke_inventory('regress_keeper');
 REVOKE ALL ON power_action.account FROM regress_viewer;
 REVOKE ALL ON FUNCTION
 	power_action.power_on(text, text, text, timestamptz, timestamptz,
-						  smallint, text),
+						  integer, text),
 	power_action.cancel FROM regress_viewer;
 SELECT is((SELECT count(*) FROM power_action.access), 0::bigint,
 	'revoking leaves no row');

@@ -111,8 +111,9 @@ SELECT results_eq(
 	$$ SELECT proname::text COLLATE "default" FROM our_function
 	   WHERE 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))
 	   ORDER BY 1 $$,
-	ARRAY['cancel_restored', 'event_keeps_rules', 'keep_cluster_status',
-		  'keep_instance_status', 'power_off_and_wait', 'power_on_and_wait'],
+	ARRAY['cancel_restored', 'check_text', 'event_keeps_rules',
+		  'keep_cluster_status', 'keep_instance_status', 'power_off_and_wait',
+		  'power_on_and_wait'],
 	'every other function pins the search path');
 SELECT is_empty(
 	$$ SELECT oid::regprocedure FROM our_function WHERE prosecdef $$,
@@ -141,8 +142,8 @@ SELECT results_eq(
 	'grant_inventory(role_name name) void',
 	'grant_operator(role_name name, account_name text DEFAULT NULL::text) void',
 	'grant_viewer(role_name name, account_name text DEFAULT NULL::text) void',
-	'power_on(cluster_id text, triggered_by text DEFAULT SESSION_USER, description text DEFAULT NULL::text, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority smallint DEFAULT 0, request_key text DEFAULT NULL::text) bigint',
-	'power_on(cluster_ids text[], triggered_by text DEFAULT SESSION_USER, description text DEFAULT NULL::text, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority smallint DEFAULT 0, request_key text DEFAULT NULL::text) TABLE(cluster_id text, event_id bigint, status text, error_code text)',
+	'power_on(cluster_id text, triggered_by text DEFAULT SESSION_USER, description text DEFAULT NULL::text, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, request_key text DEFAULT NULL::text) bigint',
+	'power_on(cluster_ids text[], triggered_by text DEFAULT SESSION_USER, description text DEFAULT NULL::text, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, request_key text DEFAULT NULL::text) TABLE(cluster_id text, event_id bigint, status text, error_code text)',
 	'power_on_and_wait(IN cluster_id text, IN triggered_by text DEFAULT SESSION_USER, IN description text DEFAULT NULL::text, IN timeout interval DEFAULT ''00:05:00''::interval, INOUT event_id bigint DEFAULT NULL::bigint, INOUT status text DEFAULT NULL::text, INOUT message text DEFAULT NULL::text) ',
 	'wait_for(event_id bigint, timeout interval DEFAULT ''00:01:00''::interval) power_action.event'],
 	'arguments and results are as promised');

@@ -92,7 +92,7 @@ sub request
 		push @arguments, sprintf "expires_at => clock_timestamp() + '%.3f s'",
 		  $wait + 0.1 + rand 4
 		  if rand() < 0.12;
-		push @arguments, 'priority => ' . int(rand 3) . '::smallint'
+		push @arguments, 'priority => ' . int(rand 3)
 		  if rand() < 0.1;
 		push @arguments, "description => 'step $self->{step}'"
 		  if rand() < 0.3;

@@ -368,7 +368,7 @@ is_deeply(
 	'nothing else was called');
 
 finish_all($site);
-ok_consistent($site);
+ok_checked($site);
 $listener->quit;
 
 done_testing();

@@ -412,7 +412,7 @@ is(cluster_status('locked'), 'stopped|agent|stopped', 'with all of it');
 $locker->quit;
 
 finish_all($site);
-ok_consistent($site);
+ok_checked($site);
 is(value($site, 'SELECT courier_starts FROM power_action.worker_status'),
 	1, 'the courier lived through all this');
 

@@ -114,10 +114,36 @@ like(value($site, 'SELECT DISTINCT status_code FROM power_action.attempt'),
 	qr/^UNAVAILABLE$/, 'the calls that were lost are attempts');
 
 # ----------------------------------------------------------------------
+# The courier aborts, as gRPC does when it does not understand itself
+# ----------------------------------------------------------------------
+
+# For the server an abort in a process of its own would be a crash of all.
+my $offset = -s $node->logfile;
+my $started = value($site, 'SELECT pg_postmaster_start_time()');
+my $bystander = $node->background_psql('fleet');
+$courier = courier_pid();
+start_herd('power_on');
+ok(kill('ABRT', $courier), 'courier aborts');
+ok_herd('power_on', 'running', 'courier aborted');
+isnt(courier_pid(), $courier, 'there is another courier');
+is(worker_pid($node, 'fleet'), $worker, 'the worker has lived on');
+is($bystander->query_safe('SELECT pg_postmaster_start_time()'),
+	$started, 'so have sessions');
+$bystander->quit;
+is( log_count($node,
+		qr/LOG:  power_action courier was terminated by signal 6: Aborted/,
+		$offset),
+	1,
+	'the log tells of it');
+is(log_count($node, qr/all server processes terminated/, $offset),
+	0, 'and of nothing else');
+is(acted_twice(), 0, 'no order was given twice: calls went again as they were');
+
+# ----------------------------------------------------------------------
 # The agent is killed, and comes back
 # ----------------------------------------------------------------------
 
-start_herd('power_on');
+start_herd('power_off');
 kill_agent($agent);
 poll_value(
 	$node, 'fleet', q{
@@ -127,7 +153,7 @@ poll_value($node, 'fleet',
 	q{SELECT bool_and(waits_for = 'agent') FROM power_action.activity});
 $courier = courier_pid();
 $agent = restart_agent($agent);
-ok_herd('power_on', 'running', 'agent killed and started again');
+ok_herd('power_off', 'stopped', 'agent killed and started again');
 is(value($site, q{SELECT state FROM power_action.agent_status}),
 	'ready', 'agent is ready again');
 is(courier_pid(), $courier, 'the courier has stayed');
@@ -177,7 +203,7 @@ is(finish($site, request($site, 'power_on', 'c-2')),
 	'success|confirmed', 'agent is back');
 $courier = courier_pid();
 my $starts = value($site, 'SELECT courier_starts FROM power_action.worker_status');
-ok(kill('STOP', $courier), 'courier is stopped');
+ok(freeze_process($courier), 'courier is stopped');
 $id = request($site, 'power_off', 'c-2');
 is(finish($site, $id), 'success|confirmed', 'done all the same');
 is( value(
@@ -199,13 +225,13 @@ value($site, 'ALTER SERVER agent OPTIONS (DROP call_timeout)');
 
 $courier = courier_pid();
 my $epoch = value($site, 'SELECT epoch FROM power_action.worker_epoch');
-start_herd('power_off');
+start_herd('power_on');
 $node->stop('immediate');
 wait_until('the courier has ended', sub { !kill(0, $courier) });
 pass('courier ends with the server');
 $node->start;
 wait_for_worker($node, 'fleet');
-ok_herd('power_off', 'stopped', 'immediate stop and restart');
+ok_herd('power_on', 'running', 'immediate stop and restart');
 is(acted_twice(), 0, 'no order was given twice');
 cmp_ok(value($site, 'SELECT epoch FROM power_action.worker_epoch'),
 	'>', $epoch, 'the epoch has grown');
@@ -215,11 +241,13 @@ is($epochs[-1],
 	'and is part of the order');
 
 # A worker that is ended loses nothing either.
-start_herd('power_on');
+start_herd('power_off');
 $worker = worker_pid($node, 'fleet');
 ok(kill('TERM', $worker), 'worker is ended');
 wait_for_worker($node, 'fleet', $worker);
-ok_herd('power_on', 'running', 'worker ended and started again');
+ok_herd('power_off', 'stopped', 'worker ended and started again');
 is(acted_twice(), 0, 'no order was given twice');
+
+ok_checked($site);
 
 done_testing();

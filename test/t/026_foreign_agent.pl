@@ -7,45 +7,22 @@
 use strict;
 use warnings FATAL => 'all';
 
-use Cwd ();
-use File::Basename;
-use IPC::Run ();
-use JSON::PP ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use PowerActionForeign;
 use PowerActionSequence;
 use PowerActionTest;
 
-my $python = '/usr/bin/python3';
-my $program = Cwd::abs_path(dirname(__FILE__)) . '/foreign_agent.py';
-
 plan skip_all => 'python3-grpcio or python3-protobuf is not installed'
-  if system($python, '-c',
-	"try:\n import grpc, google.protobuf\nexcept ImportError:\n raise SystemExit(1)"
-  ) != 0;
+  if !have_foreign_agents();
 
-my $dir = PostgreSQL::Test::Utils::tempdir('foreign');
 my $socket = PostgreSQL::Test::Utils::tempdir_short() . '/agent';
-my $log = "$dir/calls";
-my ($input, $output, $errors) = ('', '', '');
-my $agent = IPC::Run::start(
-	[ $python, $program, "unix:$socket", $log ],
-	'<', \$input, '>', \$output, '2>', \$errors);
-
-# It ends with its standard input, so with this test, whatever becomes of it.
-wait_until(
-	'the foreign agent listens',
-	sub {
-		$agent->pump_nb;
-		die "the foreign agent has ended: $errors" if !$agent->pumpable;
-		return $output =~ /listening/;
-	});
+my $agent = start_foreign_agent("unix:$socket");
 
 sub calls
 {
-	return map { JSON::PP->new->utf8->decode($_) } split /\n/,
-	  slurp_file($log);
+	return foreign_calls($agent);
 }
 
 my $site = new_site('main');
@@ -122,20 +99,48 @@ is(finish($site, request($site, 'power_off', 'web')),
 is($calls[-1]{account_name}, 'id-9', 'the id comes in the same field');
 
 # It goes away and comes back as any other.
-$agent->signal('KILL');
-eval { $agent->finish };
+end_foreign_agent($agent);
 poll_value($node, 'fleet',
 	q{SELECT state FROM power_action.agent_status WHERE server_name = 'foreign'},
 	'unreachable');
 my $waiting = request($site, 'power_on', 'web');
-$output = '';
-$agent = IPC::Run::start(
-	[ $python, $program, "unix:$socket", $log ],
-	'<', \$input, '>', \$output, '2>', \$errors);
+$agent = start_foreign_agent("unix:$socket", calls => $agent->{calls});
 is(finish($site, $waiting), 'success|accepted', 'it came back');
 is(event_value($site, $waiting, 'attempts'), 1, 'and was called once');
 
-ok_consistent($site);
-$agent->kill_kill;
+# A newer one, which can be asked; with the id of the account as well.
+my $newer_socket = PostgreSQL::Test::Utils::tempdir_short() . '/agent';
+my $newer = start_foreign_agent("unix:$newer_socket", states => 1);
+
+create_agent_server($node, 'fleet', $newer_socket,
+	name => 'newer', account_field => 'id');
+add_account($site, 'new', 'newer', 'id-10');
+add_account($site, 'no id', 'newer');
+add_clusters($site, 'new', qw(asked));
+add_clusters($site, 'no id', qw(nobody));
+is(finish($site, request($site, 'power_on', 'asked', q{'bob', 'because'})),
+	'success|confirmed', 'states and GetClusterPowerState: confirmed');
+@calls = foreign_calls($newer);
+is("$calls[0]{method} $calls[-1]{method}",
+	'PowerOnCluster GetClusterPowerState', 'ordered, then asked');
+is(join(', ', @{ $_ }{qw(account_name region cluster_id requester description)}),
+	'id-10, eu-1, asked, bob, because', "$_->{method}: all it may want to know")
+  for @calls[ 0, -1 ];
+is( value($site, q{SELECT status, status_source FROM power_action.cluster WHERE cluster_id = 'asked'}),
+	'running|agent',
+	'the word of the agent counts');
+is(finish($site, request($site, 'refresh', 'asked')),
+	'success|confirmed', 'refresh');
+is(finish($site, request($site, 'power_off', 'nobody')),
+	'failed|none|request|FAILED_PRECONDITION',
+	'no id of the account: nothing is sent');
+is(scalar(foreign_calls($newer, 'nobody')), 0, 'indeed');
+value($site, q{ALTER SERVER newer OPTIONS (SET account_field 'name')});
+is(finish($site, request($site, 'power_off', 'nobody')),
+	'success|confirmed', 'account_field name');
+is((foreign_calls($newer, 'nobody'))[0]{account_name},
+	'no id', 'the name comes in the same field');
+
+ok_checked($site, unlogged => ['foreign', 'newer']);
 
 done_testing();

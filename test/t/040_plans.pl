@@ -111,6 +111,34 @@ for my $form ('set', 'single')
 }
 $session->quit;
 
+# Of a large cluster each instance is looked up, not all of them for each:
+# what is passed over in an index counts as pages.
+my $instances = 10000;
+
+sub pages_read
+{
+	return $node->safe_psql('postgres', q{
+		SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes
+		WHERE indexrelid = 'power_action.instance_pkey'::regclass});
+}
+
+$node->safe_psql('postgres', "
+	INSERT INTO power_action.instance (cluster_id, instance_id)
+		SELECT 'first', 'n-' || i FROM generate_series(1, $instances) i");
+$node->poll_query_until('postgres', "
+	SELECT n_tup_ins > $actions + $instances FROM pg_stat_user_tables
+	WHERE relid = 'power_action.instance'::regclass");
+my $pages = pages_read();
+my $updated = $node->safe_psql('postgres', q{
+	SELECT n_tup_upd FROM pg_stat_user_tables
+	WHERE relid = 'power_action.instance'::regclass});
+$node->safe_psql('postgres', q{SELECT power_action.power_off('first')});
+poll_value($node, 'postgres', "
+	SELECT n_tup_upd >= $updated + $instances FROM pg_stat_user_tables
+	WHERE relid = 'power_action.instance'::regclass");
+cmp_ok((pages_read() - $pages) / $instances,
+	'<=', 12, 'an instance of a large cluster reads few pages of its index');
+
 is($node->safe_psql('postgres',
 		'SELECT count(*) FROM power_action.check_consistency()'),
 	0, 'nothing contradicts');

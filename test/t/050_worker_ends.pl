@@ -1,7 +1,8 @@
 # test/t/050_worker_ends.pl
 #
 # The worker ends at each step of an action: terminated by an administrator,
-# or together with the whole server when the postmaster is killed.  Nothing is
+# with every session when one of them crashes, or together with the whole
+# server when the postmaster is killed.  Nothing is
 # lost, what goes again has the same request id, the agent acts once, and no
 # process stays behind.
 
@@ -16,12 +17,13 @@ use PowerActionTest;
 
 my $site = new_site(
 	'main',
-	conf => "power_action.max_attempts = 20\n",
+	conf => "power_action.max_attempts = 20\nrestart_after_crash = on\n",
 	agent => [qw(--initial-state running)],
 	rules => <<'RULES');
 before*  hang times=1
 after*   hang when=after times=1
 first    hang times=1
+crash*   hang when=after times=1
 backoff  status=UNAVAILABLE message="try later" times=1
 RULES
 my $node = $site->{node};
@@ -36,8 +38,8 @@ create_agent_server($node, 'fleet', $agent,
 	name => 'narrow', max_concurrent_calls => 1);
 add_account($site, 'slow', 'slow');
 add_account($site, 'narrow', 'narrow');
-add_clusters($site, 'prod', qw(plain before after lock backoff
-	before-kill after-kill stopped answered lock-kill trigger));
+add_clusters($site, 'prod', qw(plain before after lock backoff crash
+	crash-worker before-kill after-kill stopped answered lock-kill trigger));
 add_clusters($site, 'slow', qw(confirmed asked));
 add_clusters($site, 'narrow', qw(first second third));
 
@@ -205,6 +207,32 @@ finish_all($site);
 ok_consistent($site);
 
 # ----------------------------------------------------------------------
+# A session crashes, or the worker itself: the server restarts them all
+# ----------------------------------------------------------------------
+
+for my $cluster (qw(crash crash-worker))
+{
+	my $victim = $node->background_psql('fleet', on_error_stop => 0);
+	my $pid = $victim->query_safe('SELECT pg_backend_pid()');
+	my $old_courier = courier_pid();
+	my $offset = -s $node->logfile;
+
+	$id = in_flight($cluster);
+	$pid = worker_pid($node, 'fleet') if $cluster eq 'crash-worker';
+	kill 'KILL', $pid or die "no process $pid";
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/,
+		$offset);
+	eval { $victim->quit };
+	$node->poll_query_until('postgres', 'SELECT true')
+	  or die 'the server is not back';
+	wait_for_worker($node, 'fleet');
+	is(finish($site, $id), 'success|confirmed',
+		"$cluster: call in flight, the agent had acted: done");
+	is_one_request($agent, $cluster, $id, 2, 'crash');
+	ok(!lives($old_courier), 'the courier has ended');
+}
+
+# ----------------------------------------------------------------------
 # The postmaster is killed
 # ----------------------------------------------------------------------
 
@@ -273,7 +301,7 @@ is_one_request($agent, 'after-kill', $id, 2, 'call in flight');
 
 # Claimed and given to a courier that does not read any more.
 my $courier = courier_pid();
-ok(kill('STOP', $courier), 'courier is stopped');
+ok(freeze_process($courier), 'courier is stopped');
 $id = in_flight('stopped');
 kill_server('between claim and call');
 is(scalar(agent_lines($agent, 'stopped', 'end', 0)), 0, 'the agent saw nothing');
@@ -282,9 +310,9 @@ is_one_request($agent, 'stopped', $id, 1, 'claimed');
 
 # Answered, but nobody took it in: the worker sleeps.
 my $worker = worker_pid($node, 'fleet');
-kill 'STOP', $agent->{pid};
+freeze_process($agent->{pid});
 $id = in_flight('answered');
-kill 'STOP', $worker;
+freeze_process($worker);
 kill 'CONT', $agent->{pid};
 is((agent_lines($agent, 'answered', 'end', 1))[0]->{status},
 	'OK', 'the agent has answered');
@@ -356,6 +384,6 @@ is(scalar(keys %acted), scalar(@events), 'the agents acted for each');
 is_deeply([ grep { $acted{$_} != 1 } keys %acted ], [], 'and once for each');
 is(scalar(grep { $_->{in_flight_same_cluster} > 0 } all_agent_lines($agent)),
 	0, 'never two calls for a cluster at a time');
-ok_consistent($site);
+ok_checked($site);
 
 done_testing();

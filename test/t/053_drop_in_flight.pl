@@ -63,7 +63,7 @@ sub held
 	poll_value($node, 'fleet',
 		q{SELECT state FROM power_action.agent_status WHERE server_name = 'agent'},
 		'ready');
-	kill 'STOP', $agent->{pid};
+	freeze_process($agent->{pid});
 	return in_flight($site, $cluster);
 }
 
@@ -212,6 +212,9 @@ is(scalar(grep { $_->{cluster_id} =~ /^waiting-/ } all_agent_lines($agent)),
 	0, 'what was still to be sent never was');
 is(log_count($node, qr/(?:WARNING|ERROR|FATAL|PANIC):/, $offset),
 	0, 'all of it quietly');
+
+# What follows takes the events away that the agent's log tells of.
+ok_checked($site);
 
 # ----------------------------------------------------------------------
 # The extension

@@ -10,25 +10,32 @@ use warnings FATAL => 'all';
 
 use Carp;
 use Exporter 'import';
+use File::Basename qw(dirname);
+use IPC::Run ();
 use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use PowerActionTest;
 use Test::More;
+use Time::HiRes ();
 
 our @EXPORT = qw(
   new_site start_logging_agent restart_agent add_account add_clusters
   request request_many
   finish finish_all outcome value event_value poll_event
   set_conf query_error agent_lines all_agent_lines
-  ok_consistent);
+  ok_consistent ok_checked);
 
 # The database of every site.
 my $database = 'fleet';
 
+# The logs of all agents that were started.
+my @logs;
+
+# The program that compares them with the tables.
+my $checker = dirname(__FILE__) . '/../storm/check';
+
 # An agent with a log of its own; flags as for start_agent, "rules => TEXT"
 # first for a behaviour file.
-my $agent_count = 0;
-
 sub start_logging_agent
 {
 	my @flags = @_;
@@ -48,6 +55,7 @@ sub start_logging_agent
 	my $agent =
 	  start_agent($dir, @first, '--log', $log, '--log-sync', @flags);
 
+	push @logs, $log;
 	$agent->{calls} = $log;
 	$agent->{flags} = \@flags;
 	return $agent;
@@ -57,6 +65,9 @@ sub start_logging_agent
 sub restart_agent
 {
 	my ($old) = @_;
+
+	# what it remembered is gone, and the checker has to know
+	append_to_file($old->{calls}, qq({"event":"restart"}\n));
 	my $agent = start_agent(
 		$old->{dir}, 'socket', $old->{socket},
 		'--log', $old->{calls}, '--log-sync', @{ $old->{flags} });
@@ -71,6 +82,7 @@ sub restart_agent
 #
 #   conf     as in new_node, appended to ours
 #   fsync    as in new_node
+#   initdb   as in new_node
 #   agent    flags of the agent
 #   rules    text of its behaviour file
 #   options  more options of the foreign server
@@ -82,6 +94,7 @@ sub new_site
 	$site->{node} = new_node(
 		$name,
 		fsync => $options{fsync},
+		initdb => $options{initdb},
 		conf => "power_action.initial_backoff = 10ms\n"
 		  . "power_action.max_backoff = 100ms\n"
 		  . "power_action.confirm_interval = 50ms\n"
@@ -250,7 +263,8 @@ sub all_agent_lines
 
 	# a line that is being written is not one yet
 	$text =~ s/[^\n]*\z//;
-	return map { JSON::PP::decode_json($_) } split /\n/, $text;
+	return grep { $_->{event} ne 'restart' }
+	  map { JSON::PP::decode_json($_) } split /\n/, $text;
 }
 
 # The lines of a cluster: event "start" for orders given, "end" for calls
@@ -269,6 +283,41 @@ sub agent_lines
 			return @lines >= $count;
 		});
 	return @lines;
+}
+
+# One checker compares the logs of all agents of this test with the tables:
+# nothing lost, called without a commit, contradictory, overlapping or done
+# twice.  For when nothing is left to do; that is waited for.
+#
+#   name      of the test
+#   unlogged  array of servers whose agents keep no log
+sub ok_checked
+{
+	my ($site, %options) = @_;
+	my $node = $site->{node};
+	my @command = (
+		$^X, $checker,
+		'--host', $node->host, '--port', $node->port,
+		'--dbname', $site->{database},
+		(map { ('--log', $_) } grep { -e } @logs),
+		(map { ('--unlogged', $_) } @{ $options{unlogged} // [] }));
+	my ($output, $passed);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	finish_all($site);
+
+	# A call that was given up ends at the agent when it hears of that, and
+	# only then has its line.  What contradicts does so for ever.
+	for my $try (1 .. 20)
+	{
+		$output = '';
+		$passed = IPC::Run::run(\@command, '<', \undef, '>&', \$output);
+		last if $passed;
+		Time::HiRes::usleep(100_000);
+	}
+	ok($passed, $options{name} // 'the checker finds nothing')
+	  or diag($output);
+	return;
 }
 
 sub ok_consistent

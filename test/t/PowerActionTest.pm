@@ -19,7 +19,7 @@ use Time::HiRes ();
 our @EXPORT = qw(
   new_node start_agent stop_agent kill_agent create_agent_server
   create_extension worker_pid worker_exists launcher_pid
-  wait_for_worker wait_for_no_worker wait_until poll_value
+  wait_for_worker wait_for_no_worker wait_until poll_value freeze_process
   log_count);
 
 # Seconds that anything waited for may take; on time nothing comes near.
@@ -27,6 +27,7 @@ my $patience = $PostgreSQL::Test::Utils::timeout_default;
 
 # Agents still alive, by the address of their description.
 my %agents;
+my $agents_started = 0;
 
 # A PostgreSQL server that preloads power_action.
 #
@@ -74,6 +75,22 @@ sub wait_until
 	}
 }
 
+# SIGSTOP, and waits until every thread has come to a stand: one that runs does
+# so a little later.
+sub freeze_process
+{
+	my ($pid) = @_;
+
+	kill 'STOP', $pid or croak "no process $pid";
+	wait_until(
+		"process $pid stands still",
+		sub {
+			!grep { (eval { slurp_file($_) } // '') !~ /\) T / }
+			  glob "/proc/$pid/task/*/stat";
+		});
+	return 1;
+}
+
 # Waits until the query returns the value, "t" if none is given.
 sub poll_value
 {
@@ -113,7 +130,7 @@ sub start_agent
 	  PostgreSQL::Test::Utils::tempdir_short() . '/agent';
 	$agent{target} = "unix:$agent{socket}";
 
-	my $number = keys(%agents) + 1;
+	my $number = ++$agents_started;
 	my $ready = "$agent{dir}/agent-$$-$number.ready";
 	$agent{log} = "$PostgreSQL::Test::Utils::log_path/agent-$$-$number.log";
 	unlink $ready;
@@ -122,7 +139,7 @@ sub start_agent
 		[
 			'power_agent', '--listen',
 			$agent{target}, '--ready-file',
-			$ready, (grep { /^--provider/ } @flags)
+			$ready, (grep { /^--(provider|accounts)/ } @flags)
 			? ()
 			: ('--provider', 'simulated'),
 			@flags

@@ -29,6 +29,7 @@
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
 
 #include "agent.pb-c.h"
 
@@ -39,6 +40,9 @@ typedef struct AgentSeen
 	char	   *request_id;		/* metadata */
 	char	   *attempt;		/* metadata */
 	char	   *user_agent;		/* metadata */
+	char	   *authorization;	/* metadata, NULL: none */
+	char	   *authority;		/* the host that the call is meant for */
+	char	   *peer;			/* the connection that it came over */
 	Agent__ClusterStatusChangeRequest *request;
 } AgentSeen;
 
@@ -49,6 +53,7 @@ typedef struct Agent
 	grpc_server *server;
 	grpc_completion_queue *queue;
 	pthread_t	thread;
+	int			port;			/* of an address that has one */
 
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
@@ -211,6 +216,9 @@ agent_forget_seen(AgentSeen *seen)
 	free(seen->request_id);
 	free(seen->attempt);
 	free(seen->user_agent);
+	free(seen->authorization);
+	free(seen->authority);
+	gpr_free(seen->peer);
 	if (seen->request != NULL)
 		agent__cluster_status_change_request__free_unpacked(seen->request,
 															NULL);
@@ -279,6 +287,11 @@ agent_answer(AgentCall *call)
 	agent->seen.request_id = agent_metadata(call, "x-request-id");
 	agent->seen.attempt = agent_metadata(call, "x-attempt");
 	agent->seen.user_agent = agent_metadata(call, "user-agent");
+	agent->seen.authorization = agent_metadata(call, "authorization");
+	agent->seen.authority =
+		strndup((const char *) GRPC_SLICE_START_PTR(call->details.host),
+				GRPC_SLICE_LENGTH(call->details.host));
+	agent->seen.peer = grpc_call_get_peer(call->call);
 	agent->seen.request = request;
 	agent->received++;
 }
@@ -384,13 +397,11 @@ agent_main(void *argument)
 	}
 }
 
-/* NULL if the address cannot be listened on */
+/* NULL if the address cannot be listened on; takes the credentials */
 static Agent *
-agent_start(const char *address)
+agent_start_secure(const char *address, grpc_server_credentials *credentials)
 {
 	Agent	   *agent = calloc(1, sizeof(*agent));
-	grpc_server_credentials *credentials =
-		grpc_insecure_server_credentials_create();
 	int			bound;
 
 	agent->queue = grpc_completion_queue_create_for_next(NULL);
@@ -400,6 +411,7 @@ agent_start(const char *address)
 	grpc_server_credentials_release(credentials);
 	if (bound == 0)
 		return NULL;
+	agent->port = bound;
 	pthread_mutex_init(&agent->mutex, NULL);
 	pthread_cond_init(&agent->changed, NULL);
 	grpc_server_start(agent->server);
@@ -407,6 +419,13 @@ agent_start(const char *address)
 		agent_expect_call(agent);
 	pthread_create(&agent->thread, NULL, agent_main, agent);
 	return agent;
+}
+
+static Agent *
+agent_start(const char *address)
+{
+	return agent_start_secure(address,
+							  grpc_insecure_server_credentials_create());
 }
 
 /* closes all connections; calls that are held are lost */
