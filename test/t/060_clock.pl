@@ -1,7 +1,7 @@
 # test/t/060_clock.pl
 #
 # The clock of the server is set back by an hour, and put forward by days.
-# That of agents and couriers is not.
+# That of agents and couriers is not.  test/fault/moved_clock.c is the clock.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,8 +17,8 @@ use Test::More;
 
 my $dir = PostgreSQL::Test::Utils::tempdir('clock');
 my $library = "$dir/moved_clock.so";
-system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-o', $library,
-	"$FindBin::RealBin/moved_clock.c");
+system_or_bail($ENV{CC} // 'cc', qw(-std=gnu11 -O2 -shared -fPIC -o),
+	$library, "$FindBin::RealBin/../fault/moved_clock.c");
 
 # Moves the clock of the servers that run with it, by seconds from ours.
 # passed: what measures how long something takes is moved as well, as if all
