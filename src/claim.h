@@ -4,7 +4,7 @@
  *		From the table into memory: which clusters have something due, and
  *		what of it is to be sent.
  *
- * Called in the worker only.  All but pa_claim_init and the questions run
+ * Called in the worker only.  All but pa_claim_expect_ahead and the questions run
  * inside a transaction of the caller that only reads.
  *
  * Nothing is written to claim a job: it is taken by being in memory.  So

@@ -1,7 +1,7 @@
 # test/t/060_clock.pl
 #
 # The clock of the server is set back by an hour, and put forward by days.
-# That of agents and couriers is not.
+# That of agents and couriers is not.  test/fault/moved_clock.c is the clock.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,8 +17,8 @@ use Test::More;
 
 my $dir = PostgreSQL::Test::Utils::tempdir('clock');
 my $library = "$dir/moved_clock.so";
-system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-o', $library,
-	"$FindBin::RealBin/moved_clock.c");
+system_or_bail($ENV{CC} // 'cc', qw(-std=gnu11 -O2 -shared -fPIC -o),
+	$library, "$FindBin::RealBin/../fault/moved_clock.c");
 
 # Moves the clock of the servers that run with it, by seconds from ours.
 # passed: what measures how long something takes is moved as well, as if all
@@ -131,7 +131,7 @@ RULES
 my $node = $site->{node};
 
 add_clusters($site, 'prod', 'last', 'later', 'soon', 'twice', 'prepared',
-	'scheduled', 'locked', 'flaky-2', 'flaky-3', 'slow-1', 'flaky-1',
+	'scheduled', 'scheduled-2', 'locked', 'flaky-2', 'flaky-3', 'slow-1', 'flaky-1',
 	map { "queued-$_" } 1 .. 3);
 value($site, q{
 	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name)
@@ -161,6 +161,8 @@ my $first = request($site, 'power_off', 'last');
 my $middle = request($site, 'power_on', 'last');
 my $scheduled = request($site, 'power_off', 'scheduled',
 	q{not_before => clock_timestamp() + '30 min'});
+my $past = request($site, 'power_off', 'scheduled-2',
+	q{not_before => clock_timestamp() - interval '10 min'});
 my $late = $node->background_psql('fleet');
 $late->query_safe('BEGIN');
 my $late_id = $late->query_safe(q{SELECT power_action.power_off('later')});
@@ -189,18 +191,18 @@ value($site, q{
 
 set_back($site, -$hour);
 is( log_count($node,
-		qr/found the clock set back by (?:3599|3600)\.\d+ s\n.*moved back: 6\./),
+		qr/found the clock set back by (?:3599|3600)\.\d+ s\n.*moved back: 7\./),
 	1,
 	'the log says so, by how much, and for how many actions');
 is( value($site, 'SELECT max(due_at) <= clock_timestamp() FROM power_action.job WHERE not_before IS NULL'),
 	't',
 	'what was due stays due');
-is( value($site, "SELECT waits_for FROM power_action.activity WHERE event_id = $scheduled"),
-	'not before',
-	'what has its time waits for that');
-is( value($site, "SELECT due_at = not_before FROM power_action.job WHERE event_id = $scheduled"),
-	't',
-	'which stays');
+is( value($site, qq{
+		SELECT waits_for, j.due_at = j.not_before FROM power_action.activity
+		JOIN power_action.job j USING (event_id) WHERE event_id = $_}),
+	'not before|t',
+	'what has its time waits for that')
+  for ($scheduled, $past);
 like($waiting->query_safe(q{SELECT 'and on'}), qr/it is pending/,
 	'wait_for ends in time');
 $calling->query(q{SELECT 'and on'});
@@ -245,6 +247,10 @@ is( event_value($site, $scheduled,
 ok_times($site);
 
 is(log_count($node, qr/found the clock set back/), 1, 'the log says it once');
+my $worker = worker_pid($node, 'fleet');
+value($site, "SELECT pg_terminate_backend($worker)");
+isnt(wait_for_worker($node, 'fleet', $worker), $worker,
+	'a worker that ends is started again in time');
 
 # Somebody else's jobs, made by a clock that was ahead.
 go_away($site);
@@ -282,6 +288,8 @@ is(finish($site, $scheduled), 'success|confirmed',
 	'not_before counts by the clock of the server');
 is(event_value($site, $scheduled, 'started_at >= not_before'), 't',
 	'not before it');
+is(finish($site, $past), 'success|confirmed',
+	'also a time that had been over when it was given');
 
 # Behind one that is in flight, and one whose outcome cannot be written yet.
 my $lock = $node->background_psql('fleet');
@@ -351,7 +359,7 @@ ok_times($site);
 set_clock(0);
 go_away($site);
 my @unseen = map { request($site, 'power_on', $_) } qw(last locked);
-my $worker = worker_pid($node, 'fleet');
+$worker = worker_pid($node, 'fleet');
 kill 'STOP', $worker or die "$worker: $!\n";
 set_clock(-$hour);
 $late = $node->background_psql('fleet');

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * test/t/moved_clock.c
+ * test/fault/moved_clock.c
  *		A library to be preloaded: moves the clocks of a test server.
  *
  * The file that MOVED_CLOCK names holds two signed numbers of 64 bits, in
