@@ -63,6 +63,7 @@ $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
 $(call require,pkg-config openssl,OpenSSL (libssl) is missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
+$(call require,pkg-config sqlite3,the library SQLite is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -155,7 +156,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lssl -lcrypto
+	-lgrpc -lgpr -lprotobuf-c -lssl -lcrypto -lsqlite3
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -164,9 +165,9 @@ courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel delivery frame log loop main output reply text \
 	unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	action behaviour call connection file health ledger log main memory \
-	options pem provider_simulated request rule_file server service \
-	status_name table timer tls token units)
+	action behaviour call connection durability file health ledger log main \
+	memory options pem provider_simulated reply_fault request rule_file \
+	server service status_name store store_file table timer tls token units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff status_code verdict words)

@@ -24,6 +24,7 @@ typedef struct PaOptions
 	const char *listen;			/* as given: unix:PATH or HOST:PORT */
 	const char *ready_file;
 	const char *provider;
+	const char *state_file;		/* NULL: memory only */
 	const char *log_file;
 	bool		log_sync;
 	bool		insecure;		/* in the clear, beyond this machine */
