@@ -232,11 +232,11 @@ test_full_disk(void)
 							}), GRPC_STATUS_RESOURCE_EXHAUSTED,
 				  "the state file cannot be written: disk I/O error (File too large)",
 				  "an order on a full disk is refused");
-	expect_status(make_call(POWER_ON, (Order)
+	expect_status(make_call(POWER_OFF, (Order)
 							{
-								.cluster = "c1", .request_id = "r1", .counter = 3
+								.cluster = "c1", .request_id = "r2", .counter = 1000
 							}), GRPC_STATUS_RESOURCE_EXHAUSTED, NULL,
-				  "and a repetition");
+				  "another one, when that is known, is not even noted");
 	expect_state(make_call(GET_STATE, (Order) {.cluster = "c1"}), RUNNING,
 				 "nothing was done, and questions are answered");
 	is_number(count_orders("r2"), 0, "the log has no order");
@@ -257,6 +257,32 @@ test_full_disk(void)
 								.cluster = "c1", .request_id = "r3", .counter = 3
 							}), GRPC_STATUS_FAILED_PRECONDITION, "stale order",
 				  "and nothing was lost in between");
+	stop_agent();
+}
+
+/* the number of a repetition is kept, or it is not answered */
+static void
+test_repetition_without_room(void)
+{
+	forget_all();
+	start_with("");
+	expect_state(make_call(POWER_ON, (Order)
+						   {
+							   .cluster = "c1", .request_id = "r1", .counter = 1
+						   }), RUNNING, "an order");
+	limit_files();
+	expect_status(make_call(POWER_ON, (Order)
+							{
+								.cluster = "c1", .request_id = "r1", .counter = 2
+							}), GRPC_STATUS_RESOURCE_EXHAUSTED, NULL,
+				  "its repetition on a full disk is refused");
+	unlimit_files();
+	expect_state(make_call_when_it_works(POWER_ON, (Order)
+										 {
+											 .cluster = "c1", .request_id = "r1",
+											 .counter = 3
+										 }), RUNNING, "with room again it is not");
+	is_number(count_orders("r1"), 1, "there was one order");
 	stop_agent();
 }
 
@@ -414,6 +440,7 @@ main(int argc, char **argv)
 	write_file("rules", "");
 	test_crash_in_order();
 	test_full_disk();
+	test_repetition_without_room();
 	test_answer_without_room();
 	test_patience();
 	test_many();
