@@ -79,6 +79,7 @@ $(call require,pkg-config inih,the library inih is missing)
 $(call require,pkg-config libcurl,the library curl is missing)
 $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
 $(call require,pkg-config libseccomp,the library libseccomp is missing)
+$(call require,pkg-config sqlite3,the library SQLite is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -179,7 +180,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -lssl -lcrypto
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -lsqlite3 -lssl -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -188,12 +189,12 @@ courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel credentials delivery file frame log loop main \
 	output pem reply sandbox server text token unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour call connection ec2_account \
-	ec2_batch ec2_credentials ec2_order ec2_pace ec2_query ec2_result file \
-	flat_json health http_loop ini_file ledger log main memory options pem \
-	provider_ec2 provider_router provider_simulated provider_types report \
-	request rule_file secret_file server service sigv4 status_name table \
-	timer tls token units)
+	account account_file action behaviour call connection durability \
+	ec2_account ec2_batch ec2_credentials ec2_order ec2_pace ec2_query \
+	ec2_result file flat_json health http_loop ini_file ledger log main \
+	memory options pem provider_ec2 provider_router provider_simulated \
+	provider_types reply_fault report request rule_file secret_file server \
+	service sigv4 status_name store store_file table timer tls token units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff frame_format status_code target verdict words)

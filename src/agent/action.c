@@ -5,7 +5,8 @@
  *		turn to its reply.  Contract in action.h.
  *
  *	pa_action_start -> (wait for the turn) -> take_turn -> (latency) -> act
- *		-> give_order -> (provider) -> pa_action_continue -> settle -> end
+ *		-> give_order -> (number on disk) -> give_noted_order -> (provider)
+ *		-> pa_action_continue -> settle -> (reply on disk) -> deliver -> end
  *
  * An order that is only accepted is settled in "act", before it is given.
  *
@@ -106,6 +107,7 @@ pa_action_abandon(PaAction *action)
 	PaService  *service = action->service;
 
 	pa_timer_clear(service->timers, &action->timer);
+	pa_durability_leave(&service->durability, &action->wait);
 	if (action->entry != NULL)
 		pa_ledger_forget(service->ledger, action->entry);
 	pa_behaviour_release(action->rules);
@@ -152,26 +154,51 @@ take_caller(PaAction *action)
 	return call;
 }
 
-/* remembers the reply and gives it to all callers */
 static void
-settle(PaAction *action, Agent__ClusterStatusChangeResponse *reply)
+deliver(PaAction *action)
+{
+	PaCall	   *call;
+
+	while ((call = take_caller(action)) != NULL)
+		pa_service_deliver(action->service, call, action->reply,
+						   action->reply_length);
+	action->go_on(action);
+}
+
+/* only a question is not patient: its reply holds, whatever the disk does */
+static void
+reply_stored(PaDurableWait *wait, bool durable)
+{
+	deliver(PA_CONTAINER(wait, PaAction, wait));
+}
+
+/*
+ * Remembers the reply, gives it to all callers, and goes on.  The reply to a
+ * question waits for what was put before: it may tell of that.
+ */
+static void
+settle(PaAction *action, Agent__ClusterStatusChangeResponse *reply,
+	   void (*go_on) (PaAction *))
 {
 	PaService  *service = action->service;
-	PaCall	   *call;
-	size_t		length;
-	uint8_t    *bytes;
 
-	bytes = pa_reply_write(&action->creator->work_arena, reply, &length);
+	action->reply = pa_reply_write(&action->creator->work_arena, reply,
+								   &action->reply_length);
 	if (action->entry != NULL)
-		pa_ledger_finish(service->ledger, action->entry, bytes, length);
+		pa_ledger_finish(service->ledger, action->entry, action->reply,
+						 action->reply_length);
 	action->entry = NULL;
 	action->answered = true;
-	while ((call = take_caller(action)) != NULL)
-		pa_service_deliver(service, call, bytes, length);
+	action->go_on = go_on;
+	if (pa_durability_await(&service->durability, &action->wait,
+							pa_durability_ticket(&service->durability),
+							action->lane != NULL, reply_stored))
+		deliver(action);
 }
 
 static void
-settle_plain(PaAction *action, int error, const char *message)
+settle_plain(PaAction *action, int error, const char *message,
+			 void (*go_on) (PaAction *))
 {
 	Agent__ClusterStatusChangeResponse reply =
 	AGENT__CLUSTER_STATUS_CHANGE_RESPONSE__INIT;
@@ -179,7 +206,7 @@ settle_plain(PaAction *action, int error, const char *message)
 	reply.error = error;
 	if (message != NULL)
 		reply.message = (char *) message;
-	settle(action, &reply);
+	settle(action, &reply, go_on);
 }
 
 static void
@@ -206,30 +233,32 @@ take_turn(PaAction *action)
 		act(action);
 }
 
+/* the order after its acceptance was told */
+static void
+act_on_acceptance(PaAction *action)
+{
+	int64_t		delay = action->rule->act_after;
+
+	if (delay > 0)
+		pa_timer_set(action->service->timers, &action->timer,
+					 pa_timer_now() + delay, fire_give_order);
+	else
+		give_order(action);
+}
+
 static void
 act(PaAction *action)
 {
 	const PaRule *rule = action->rule;
 
 	if (rule->error != 0 && action->lane != NULL)
-	{
 		settle_plain(action, rule->error,
-					 rule->message ? rule->message : "refused by a rule");
-		end(action);
-		return;
-	}
-	if (action->lane != NULL &&
-		(rule->accept_only || action->service->options.legacy))
-	{
-		settle_plain(action, 0, "accepted");
-		if (rule->act_after > 0)
-		{
-			pa_timer_set(action->service->timers, &action->timer,
-						 pa_timer_now() + rule->act_after, fire_give_order);
-			return;
-		}
-	}
-	give_order(action);
+					 rule->message ? rule->message : "refused by a rule", end);
+	else if (action->lane != NULL &&
+			 (rule->accept_only || action->service->options.legacy))
+		settle_plain(action, 0, "accepted", act_on_acceptance);
+	else
+		give_order(action);
 }
 
 /*
@@ -320,7 +349,20 @@ submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 }
 
 static void
-give_order(PaAction *action)
+fail_callers(PaAction *action, int status, const char *message)
+{
+	PaCall	   *call;
+
+	/* forgotten first: a caller may come again at once */
+	if (action->entry != NULL)
+		pa_ledger_forget(action->service->ledger, action->entry);
+	action->entry = NULL;
+	while ((call = take_caller(action)) != NULL)
+		pa_service_fail(action->service, call, status, message);
+}
+
+static void
+give_noted_order(PaAction *action)
 {
 	PaCall	   *creator = action->creator;
 	PaCall	   *call = action->callers;
@@ -353,6 +395,32 @@ give_order(PaAction *action)
 		pa_action_continue(action);
 }
 
+/* nothing was done yet, and nothing is done without the number on disk */
+static void
+number_stored(PaDurableWait *wait, bool durable)
+{
+	PaAction   *action = PA_CONTAINER(wait, PaAction, wait);
+	char		problem[PA_STORE_PROBLEM];
+
+	if (durable)
+	{
+		give_noted_order(action);
+		return;
+	}
+	pa_service_store_problem(action->service, problem, sizeof(problem));
+	fail_callers(action, PA_STATUS_RESOURCE_EXHAUSTED, problem);
+	end(action);
+}
+
+static void
+give_order(PaAction *action)
+{
+	if (action->lane == NULL ||
+		pa_durability_await(&action->service->durability, &action->wait,
+							action->noted, false, number_stored))
+		give_noted_order(action);
+}
+
 static void
 settle_with_states(PaAction *action)
 {
@@ -383,56 +451,40 @@ settle_with_states(PaAction *action)
 	reply.error = action->error;
 	if (action->message != NULL)
 		reply.message = (char *) action->message;
-	settle(action, &reply);
-}
-
-static void
-fail_callers(PaAction *action)
-{
-	const PaProviderRequest *request = &action->request;
-	PaCall	   *call;
-
-	/* forgotten first: a caller may come again at once */
-	if (action->entry != NULL)
-		pa_ledger_forget(action->service->ledger, action->entry);
-	action->entry = NULL;
-	while ((call = take_caller(action)) != NULL)
-		pa_service_fail(action->service, call, request->status,
-						request->message ? request->message : "");
+	settle(action, &reply, end);
 }
 
 void
 pa_action_continue(PaAction *action)
 {
 	const PaProviderRequest *request = &action->request;
+	bool		laggards_asked = request->instances != action->instances;
 
-	if (!action->answered)
+	if (action->answered)
 	{
-		bool		laggards_asked = request->instances != action->instances;
-
-		if (request->status != PA_STATUS_OK && !laggards_asked)
+		end(action);
+		return;
+	}
+	if (!laggards_asked)
+	{
+		if (request->status != PA_STATUS_OK)
 		{
-			fail_callers(action);
+			fail_callers(action, request->status,
+						 request->message ? request->message : "");
 			end(action);
 			return;
 		}
-		if (!laggards_asked)
-		{
-			action->error = request->error;
-			action->message = request->message;
-		}
+		action->error = request->error;
+		action->message = request->message;
 
 		/* what does not follow is only asked how it is */
 		if (request->instance_count == action->follower_count &&
-			!laggards_asked && action->follower_count < action->instance_count)
-		{
-			if (!submit(action, PA_PROVIDER_DESCRIBE, action->follower_count,
-						action->instance_count))
-				return;
-		}
-		settle_with_states(action);
+			action->follower_count < action->instance_count &&
+			!submit(action, PA_PROVIDER_DESCRIBE, action->follower_count,
+					action->instance_count))
+			return;
 	}
-	end(action);
+	settle_with_states(action);
 }
 
 bool
@@ -453,6 +505,7 @@ pa_action_start(PaService *service, PaCall *call, PaLedgerEntry *entry,
 	action->entry = entry;
 	action->lane = lane;
 	action->takes_turns = takes_turns;
+	action->noted = pa_durability_ticket(&service->durability);
 	action->next = service->actions;
 	if (action->next != NULL)
 		action->next->previous = action;

@@ -10,6 +10,10 @@
  * join by repeating the request.  What nobody waits for any more is dropped
  * if it has not begun, and carried to its end if it has.
  *
+ * With a store, the provider gets an order only when its number is on disk,
+ * and callers get an answer only when that is: whatever happens to the agent
+ * then, no older order is taken, and a repetition is answered again.
+ *
  * Everything happens under the server's lock.
  *
  *-------------------------------------------------------------------------
@@ -22,6 +26,7 @@
 #include <stdint.h>
 
 #include "behaviour.h"
+#include "durability.h"
 #include "ledger.h"
 #include "method.h"
 #include "provider.h"
@@ -60,7 +65,12 @@ struct PaAction
 	PaLane	   *lane;			/* NULL: a question */
 	bool		takes_turns;
 	bool		begun;			/* the provider has it, or had it */
-	bool		answered;		/* callers have, or had, their reply */
+	bool		answered;		/* callers have their reply, or it is stored */
+	uint64_t	noted;			/* ticket of the order's number */
+	PaDurableWait wait;			/* for the number, or for the reply */
+	const uint8_t *reply;		/* once answered; in the work arena */
+	size_t		reply_length;
+	void		(*go_on) (struct PaAction *action); /* after the reply */
 	struct PaCall *callers;		/* that wait for it */
 	PaTimer		timer;
 	PaProviderRequest request;

@@ -18,6 +18,7 @@
 
 #include "action.h"
 #include "behaviour.h"
+#include "durability.h"
 #include "memory.h"
 #include "request.h"
 #include "timer.h"
@@ -66,6 +67,7 @@ struct PaCall
 	PaRules    *rules;			/* that the rule belongs to */
 	const PaRule *rule;			/* never NULL while the call is open */
 	PaTimer		timer;
+	PaDurableWait wait;			/* of a repetition, for its order's number */
 	const uint8_t *reply;		/* what will be sent after a wait, */
 	size_t		reply_length;	/* in the arena */
 	PaAction   *action;			/* that the call waits for */

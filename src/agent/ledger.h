@@ -4,14 +4,17 @@
  *		What the agent remembers so that no order is carried out twice, and
  *		none that is out of date.
  *
- * Pure: no clock, no gRPC, no files.  It is kept in memory; one that lasts
- * can take its place behind the same functions.  Not locked.
+ * No clock, no gRPC.  It is kept in memory; with a store each change is also
+ * put there, and waits for nothing: who needs it to be durable waits for the
+ * store's last ticket.  Not locked.
  *
  * Its memory is bounded.  Of answered requests the least recently used are
  * forgotten first, when there are too many or their replies take too much
  * room; requests under way are never forgotten.  Of the orders seen, those
  * of the cluster that was quiet for longest are forgotten first.  What is
- * forgotten counts as never seen.
+ * forgotten counts as never seen.  The store has what the memory has, except
+ * for requests under way: one that was, when the agent died, is new again,
+ * since nobody knows how far it came; but its order is known.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,17 +26,12 @@
 #include <stdint.h>
 
 #include "method.h"
+#include "order.h"
+
+struct PaStore;
 
 typedef struct PaLedger PaLedger;
 typedef struct PaLedgerEntry PaLedgerEntry;
-
-/* compared field by field, first to last */
-typedef struct PaOrder
-{
-	uint64_t	timeline;
-	uint64_t	epoch;
-	uint64_t	counter;
-} PaOrder;
 
 typedef struct PaLedgerRequest
 {
@@ -53,9 +51,17 @@ typedef enum PaLedgerVerdict
 	PA_LEDGER_CONFLICT			/* the request id belongs to another request */
 } PaLedgerVerdict;
 
+/* the store (NULL: none) must outlive the ledger */
 extern PaLedger *pa_ledger_create(size_t max_requests, size_t max_bytes,
-								  size_t max_orders);
+								  size_t max_orders, struct PaStore *store);
 extern void pa_ledger_free(PaLedger *ledger);
+
+/*
+ * Takes over what the store has, once, before anything else; what is beyond
+ * the limits is forgotten.  Returns false, with the reason, if it cannot be
+ * read.
+ */
+extern bool pa_ledger_load(PaLedger *ledger, char *problem, size_t size);
 
 /*
  * Judges a request and takes note of its order.

@@ -53,8 +53,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ledger.h"
 #include "method.h"
+#include "order.h"
 
 typedef struct PaLog PaLog;
 

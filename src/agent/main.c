@@ -22,6 +22,7 @@
 #include "connection.h"
 #include "options.h"
 #include "provider_router.h"
+#include "store.h"
 
 #define VERSION		"1.0"
 
@@ -72,6 +73,8 @@ block_signals(void)
 	sigaddset(&handled_signals, SIGNAL_END);
 	pthread_sigmask(SIG_BLOCK, &handled_signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* a file that may not grow is an error of that write, not the end */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /* the file appears complete or not at all */
@@ -154,7 +157,9 @@ static bool
 run(const PaOptions *options, char *problem, size_t size)
 {
 	PaTimers	timers = {0};
-	PaProviderSetup setup = {.timers = &timers, .simulated = &options->simulated};
+	PaSimulatedOptions simulated = options->simulated;
+	PaProviderSetup setup = {.timers = &timers, .simulated = &simulated};
+	PaStore    *store = NULL;
 	PaProvider *provider = NULL;
 	PaService  *service = NULL;
 	PaServer   *server = NULL;
@@ -186,24 +191,34 @@ run(const PaOptions *options, char *problem, size_t size)
 			goto cleanup;
 		}
 	}
+	if (options->state_file != NULL)
+	{
+		store = pa_store_open(options->state_file, problem, size);
+		if (store == NULL)
+			goto cleanup;
+		simulated.store = store;
+	}
+	else if (options->accounts_file != NULL)
+		fputs("power_agent: warning: without --state a restart forgets which orders were carried out and which is the newest\n",
+			  stderr);
 	if (options->accounts_file != NULL)
 		provider = pa_provider_router_create(options->accounts_file,
 											 pa_provider_types, &setup,
 											 problem, size);
 	else
-		provider = pa_provider_simulated_create(&options->simulated, &timers,
-												problem, size);
+		provider = pa_provider_simulated_create(&simulated, &timers, problem,
+												size);
 	if (provider == NULL)
 		goto cleanup;
 	service = pa_service_create(&options->service, provider, &timers, log,
-								problem, size);
+								store, problem, size);
 	if (service == NULL)
 		goto cleanup;
 	server = pa_server_create(&options->server, tls, service, &timers);
 	good = run_server(options, server, problem, size);
 
 cleanup:
-	/* the provider first: its threads must not wake what is gone */
+	/* provider and store first: their threads must not wake what is gone */
 	if (provider != NULL)
 		provider->close(provider);
 	if (service != NULL)
@@ -212,6 +227,8 @@ cleanup:
 		pa_server_free(server);
 	if (service != NULL)
 		pa_service_free(service);
+	if (store != NULL)
+		pa_store_close(store);
 	if (log != NULL)
 		pa_log_close(log);
 	if (tls != NULL)

@@ -105,6 +105,9 @@ static const Option options_known[] = {
 		"bytes of all these replies (64MB)"},
 	{"remember-orders", "N", OPTION_COUNT, AT(service.remembered_orders), 1,
 		100000000, "clusters whose newest order is known (1000000)"},
+	{"state", "FILE", OPTION_TEXT, AT(state_file), 0, 0,
+		"keep these, and simulated states, in this SQLite database;\n"
+		"without it they end with the agent"},
 
 	{"Log:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
 	{"log", "FILE", OPTION_TEXT, AT(log_file), 0, 0,
@@ -345,6 +348,9 @@ check(PaOptions *options, char *problem, size_t size)
 		return refuse(problem, size,
 					  "unknown provider \"%.80s\": valid is simulated; others are for --accounts",
 					  options->provider);
+	if (options->state_file != NULL && options->service.legacy)
+		return refuse(problem, size,
+					  "--state and --legacy contradict each other: such an agent knows no request again");
 	if (options->log_sync && options->log_file == NULL)
 		return refuse(problem, size, "--log-sync needs --log");
 	if (options->simulated.answer_when_done &&

@@ -26,6 +26,7 @@ typedef struct PaOptions
 	const char *ready_file;
 	const char *provider;		/* NULL: that of each account in the file */
 	const char *accounts_file;	/* NULL: none */
+	const char *state_file;		/* NULL: memory only */
 	const char *log_file;
 	bool		log_sync;
 	bool		insecure;		/* in the clear, beyond this machine */

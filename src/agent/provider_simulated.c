@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/provider_simulated.c
- *		A cloud that exists only in the memory of the agent.
+ *		A cloud that exists only in the memory of the agent, and in its store.
  *
  * An instance moves stopped -> starting -> running -> stopping -> stopped;
  * an order given in mid-transition turns it round.  A terminated instance
  * stays so.  Transitions are not driven by timers: an instance knows when it
- * will have arrived, and is settled whenever somebody looks.
+ * will have arrived, and is settled whenever somebody looks.  The store has
+ * what an instance is or moves to; a move that a restart has interrupted
+ * begins anew.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +23,7 @@
 #include "provider_type.h"
 #include "request.h"
 #include "status_name.h"
+#include "store.h"
 #include "table.h"
 
 typedef struct Cluster
@@ -166,6 +169,12 @@ order(const Simulated *simulated, Instance *instance, PaProviderVerb verb,
 		instance->state = way;
 		instance->arrives = now + simulated->options.transition_time;
 		settle(instance, now);
+		if (simulated->options.store != NULL)
+			pa_store_put_instance(simulated->options.store,
+								  &(PaStoredInstance) {
+				instance->cluster->cluster_id, instance->instance_id,
+				instance->state
+			});
 	}
 	return instance->arrives;
 }
@@ -263,8 +272,9 @@ static bool
 has_room(const Simulated *simulated, const PaProviderRequest *request,
 		 uint64_t cluster_hash)
 {
-	size_t		room = (size_t) simulated->options.max_instances -
-		simulated->instances.count;
+	size_t		most = (size_t) simulated->options.max_instances;
+	size_t		count = simulated->instances.count;
+	size_t		room = count < most ? most - count : 0;
 	const Cluster *cluster;
 	size_t		unknown = 0;
 
@@ -469,6 +479,31 @@ read_inventory(Simulated *simulated, char *problem, size_t size)
 	return number == -1;
 }
 
+/* what an order once made of an instance, unless the inventory lacks it now */
+static void
+take_instance(void *data, const PaStoredInstance *stored)
+{
+	Simulated  *simulated = data;
+	bool		made_up = simulated->options.inventory_file == NULL;
+	uint64_t	cluster_hash = pa_table_hash_text(stored->cluster_id, 0);
+	uint64_t	hash = pa_table_hash_text(stored->instance_id, cluster_hash);
+	Cluster    *cluster = find_cluster(simulated, stored->cluster_id,
+									   cluster_hash);
+	Instance   *instance = NULL;
+
+	if (cluster == NULL && made_up)
+		cluster = add_cluster(simulated, stored->cluster_id, cluster_hash);
+	if (cluster != NULL)
+		instance = find_instance(simulated, cluster, stored->instance_id, hash);
+	if (instance == NULL && made_up)
+		instance = add_instance(simulated, cluster, stored->instance_id, hash,
+								stored->state);
+	if (instance == NULL)
+		return;
+	instance->state = stored->state;
+	instance->arrives = pa_timer_now() + simulated->options.transition_time;
+}
+
 PaProvider *
 pa_provider_simulated_create(const PaSimulatedOptions *options,
 							 PaTimers *timers, char *problem, size_t size)
@@ -480,8 +515,11 @@ pa_provider_simulated_create(const PaSimulatedOptions *options,
 	simulated->provider.close = close_simulated;
 	simulated->options = *options;
 	simulated->timers = timers;
-	if (options->inventory_file != NULL &&
-		!read_inventory(simulated, problem, size))
+	if ((options->inventory_file != NULL &&
+		 !read_inventory(simulated, problem, size)) ||
+		(options->store != NULL &&
+		 !pa_store_each_instance(options->store, take_instance, simulated,
+								 problem, size)))
 	{
 		close_simulated(&simulated->provider);
 		return NULL;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/provider_simulated.h
- *		A cloud that exists only in the memory of the agent.
+ *		A cloud that exists only in the memory of the agent, and in its store.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,11 +20,12 @@ typedef struct PaSimulatedOptions
 	bool		answer_when_done;	/* answer when the state is reached */
 	int64_t		max_instances;		/* that the inventory holds */
 	const char *inventory_file;		/* NULL: whatever is named exists */
+	struct PaStore *store;		/* of states that orders changed; NULL: none */
 } PaSimulatedOptions;
 
 /*
- * Returns NULL and writes what is wrong to "problem" if the inventory file
- * cannot be used.  The timers must outlive the provider.
+ * Returns NULL and writes what is wrong to "problem" if the inventory file or
+ * the store cannot be used.  Timers and store must outlive the provider.
  */
 extern PaProvider *pa_provider_simulated_create(const PaSimulatedOptions *options,
 												PaTimers *timers,

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reply_fault.h"
 #include "service_state.h"
 #include "status_name.h"
 
@@ -27,7 +28,8 @@
 
 PaService *
 pa_service_create(const PaServiceOptions *options, PaProvider *provider,
-				  PaTimers *timers, PaLog *log, char *problem, size_t size)
+				  PaTimers *timers, PaLog *log, PaStore *store, char *problem,
+				  size_t size)
 {
 	PaService  *service = pa_memory_allocate_zeroed(sizeof(*service));
 
@@ -37,8 +39,14 @@ pa_service_create(const PaServiceOptions *options, PaProvider *provider,
 	service->log = log;
 	service->ledger = pa_ledger_create(options->remembered_requests,
 									   options->remembered_bytes,
-									   options->remembered_orders);
+									   options->remembered_orders, store);
+	service->durability.store = store;
 	pthread_mutex_init(&service->done_lock, NULL);
+	if (store != NULL && !pa_ledger_load(service->ledger, problem, size))
+	{
+		pa_service_free(service);
+		return NULL;
+	}
 	if (options->behaviour_file != NULL)
 	{
 		service->rule_file = pa_rule_file_open(options->behaviour_file, problem,
@@ -91,6 +99,8 @@ pa_service_set_wake(PaService *service, void (*wake) (void *), void *data)
 {
 	service->wake = wake;
 	service->wake_data = data;
+	if (service->durability.store != NULL)
+		pa_store_start(service->durability.store, wake, data);
 }
 
 bool
@@ -104,6 +114,8 @@ pa_service_abandon(PaService *service)
 {
 	while (service->actions != NULL)
 		pa_action_abandon(service->actions);
+	if (service->durability.store != NULL)
+		pa_store_stop(service->durability.store);
 }
 
 void
@@ -192,6 +204,7 @@ static void
 close_call(PaService *service, PaCall *call)
 {
 	pa_timer_clear(service->timers, &call->timer);
+	pa_durability_leave(&service->durability, &call->wait);
 	if (call->lane != NULL)
 		pa_lane_close(service, call->lane);
 	call->lane = NULL;
@@ -236,125 +249,6 @@ strike(PaService *service, PaCall *call)
 	}
 }
 
-/*
- * Appends a field to a packed message: a later "message" replaces an earlier
- * one, a further state adds itself to the list.
- */
-static size_t
-append_field(uint8_t *at, unsigned int number, const uint8_t *bytes,
-			 size_t length)
-{
-	uint64_t	numbers[2] = {(uint64_t) number << 3 | 2, length};
-	uint8_t    *start = at;
-
-	for (int i = 0; i < 2; i++)
-	{
-		for (; numbers[i] >= 0x80; numbers[i] >>= 7)
-			*at++ = (uint8_t) (numbers[i] | 0x80);
-		*at++ = (uint8_t) numbers[i];
-	}
-	if (bytes != NULL)
-		memcpy(at, bytes, length);
-	else
-		memset(at, 'x', length);
-	return (size_t) (at - start) + length;
-}
-
-#define FIELD_HEADER	16		/* at least what append_field adds */
-
-static const uint8_t *
-add_foreign(PaCall *call, const uint8_t *reply, size_t *length)
-{
-	const PaSelection *foreign = &call->rule->foreign;
-	size_t		count = foreign->id_count + (size_t) foreign->count;
-	size_t		room = *length;
-	uint8_t    *result;
-
-	for (size_t i = 0; i < foreign->id_count; i++)
-		room += strlen(foreign->ids[i]) + 2 * FIELD_HEADER;
-	room += (size_t) foreign->count * (32 + 2 * FIELD_HEADER);
-	result = pa_arena_allocate(&call->arena, room);
-	memcpy(result, reply, *length);
-	for (size_t i = 0; i < count; i++)
-	{
-		Agent__InstanceState state = AGENT__INSTANCE_STATE__INIT;
-		char		made_up[32];
-		uint8_t		packed[PA_MAX_TEXT];
-
-		snprintf(made_up, sizeof(made_up), "foreign-%zu", i + 1);
-		state.instance_id = foreign->id_count > 0 ? foreign->ids[i] : made_up;
-		state.state = AGENT__POWER_STATE__POWER_STATE_RUNNING;
-		if (agent__instance_state__get_packed_size(&state) > sizeof(packed))
-			continue;
-		*length += append_field(result + *length, 101, packed,
-								agent__instance_state__pack(&state, packed));
-	}
-	return result;
-}
-
-/* the reply as the call's rule wants it sent; may be the same bytes */
-static const uint8_t *
-mangle(PaCall *call, const uint8_t *reply, size_t *length)
-{
-	static const uint8_t garbage[64] = {0xff, 0xff, 0xff, 0xff, 0x07};
-	static const uint8_t no_text[] = "broken \xff\xfe text";
-	const PaRule *rule = call->rule;
-	const uint8_t *message = NULL;
-	size_t		message_length = 0;
-	uint8_t    *result;
-
-	if (rule->garbage)
-	{
-		*length = sizeof(garbage);
-		return garbage;
-	}
-	if (rule->foreign.count > 0 || rule->foreign.id_count > 0)
-		reply = add_foreign(call, reply, length);
-	if (rule->invalid_utf8)
-	{
-		message = no_text;
-		message_length = sizeof(no_text) - 1;
-	}
-	else if (rule->message != NULL && rule->error == 0 &&
-			 rule->partial.count == 0 && rule->partial.id_count == 0)
-	{
-		message = (const uint8_t *) rule->message;
-		message_length = strlen(rule->message);
-	}
-	if (message == NULL && rule->size == 0)
-		return reply;
-	if (rule->size > (int64_t) (*length + message_length))
-	{
-		message_length = (size_t) rule->size - *length;
-		message = NULL;
-	}
-	else if (message == NULL)
-		return reply;
-	result = pa_arena_allocate(&call->arena, *length + message_length +
-							   FIELD_HEADER);
-	memcpy(result, reply, *length);
-	*length += append_field(result + *length, 2, message, message_length);
-	return result;
-}
-
-/* the error in a reply: packed replies begin with it, unless it is 0 */
-static int
-reply_error(const uint8_t *reply, size_t length)
-{
-	uint64_t	error = 0;
-
-	if (length > 0 && reply[0] == 0x08)
-	{
-		for (size_t i = 1; i < length && i <= 10; i++)
-		{
-			error |= (uint64_t) (reply[i] & 0x7f) << (7 * (i - 1));
-			if ((reply[i] & 0x80) == 0)
-				break;
-		}
-	}
-	return (int) (int64_t) error;
-}
-
 static void
 transmit(PaService *service, PaCall *call, const uint8_t *reply, size_t length)
 {
@@ -365,8 +259,8 @@ transmit(PaService *service, PaCall *call, const uint8_t *reply, size_t length)
 		strike(service, call);
 		return;
 	}
-	error = reply_error(reply, length);
-	reply = mangle(call, reply, &length);
+	error = pa_reply_error(reply, length);
+	reply = pa_reply_mangle(call->rule, &call->arena, reply, &length);
 	log_end(service, call, PA_STATUS_OK, &error, NULL);
 	pa_call_answer(call, PA_STATUS_OK, NULL, reply, length);
 	close_call(service, call);
@@ -480,6 +374,49 @@ admit(PaService *service, const PaCall *call, PaLedgerEntry **entry,
 	return pa_ledger_admit(service->ledger, &described, entry, newest);
 }
 
+void
+pa_service_store_problem(PaService *service, char *problem, size_t size)
+{
+	if (pa_store_works(service->durability.store, problem, size))
+		snprintf(problem, size, "the state file could not be written");
+}
+
+/* the reply of a request that was answered before, once its order is stored */
+static void
+repeat_reply(PaDurableWait *wait, bool durable)
+{
+	PaCall	   *call = PA_CONTAINER(wait, PaCall, wait);
+	char		problem[PA_STORE_PROBLEM];
+
+	if (durable)
+	{
+		pa_service_deliver(call->service, call, call->reply,
+						   call->reply_length);
+		return;
+	}
+	pa_service_store_problem(call->service, problem, sizeof(problem));
+	pa_service_fail(call->service, call, PA_STATUS_RESOURCE_EXHAUSTED, problem);
+}
+
+static void
+receive_repetition(PaService *service, PaCall *call, PaLedgerEntry *entry)
+{
+	PaDurability *durability = &service->durability;
+	size_t		length;
+	const uint8_t *reply = pa_ledger_reply(entry, &length);
+
+	call->duplicate = true;
+	if (pa_durability_await(durability, &call->wait,
+							pa_durability_ticket(durability), false,
+							repeat_reply))
+	{
+		pa_service_deliver(service, call, reply, length);
+		return;
+	}
+	call->reply = memcpy(pa_arena_allocate(&call->arena, length), reply, length);
+	call->reply_length = length;
+}
+
 static void
 receive_order(PaService *service, PaCall *call)
 {
@@ -487,14 +424,20 @@ receive_order(PaService *service, PaCall *call)
 	PaLedgerVerdict verdict;
 	PaLedgerEntry *entry;
 	PaOrder		newest;
-	const uint8_t *reply;
-	size_t		length;
+	char		problem[PA_STORE_PROBLEM];
 
 	call->in_flight = lane->open - 1;
 	if (call->rule->fault != PA_FAULT_NONE && !call->rule->after)
 	{
 		call->lane = lane;
 		strike_after_latency(service, call);
+		return;
+	}
+	if (service->durability.store != NULL &&
+		!pa_store_works(service->durability.store, problem, sizeof(problem)))
+	{
+		pa_lane_close(service, lane);
+		pa_service_fail(service, call, PA_STATUS_RESOURCE_EXHAUSTED, problem);
 		return;
 	}
 	verdict = admit(service, call, &entry, &newest);
@@ -513,9 +456,7 @@ receive_order(PaService *service, PaCall *call)
 			pa_action_join(pa_ledger_owner(entry), call);
 			break;
 		case PA_LEDGER_DONE:
-			call->duplicate = true;
-			reply = pa_ledger_reply(entry, &length);
-			pa_service_deliver(service, call, reply, length);
+			receive_repetition(service, call, entry);
 			break;
 		case PA_LEDGER_STALE:
 			refuse_stale(service, call, &newest);
@@ -654,4 +595,5 @@ pa_service_take_done(PaService *service)
 		pa_action_continue(done);
 		done = next;
 	}
+	pa_durability_advance(&service->durability);
 }

@@ -23,6 +23,7 @@
 
 typedef struct PaService PaService;
 struct PaCall;
+struct PaStore;
 
 typedef struct PaServiceOptions
 {
@@ -36,15 +37,20 @@ typedef struct PaServiceOptions
 } PaServiceOptions;
 
 /*
- * Provider, timers and log (NULL: none) stay the caller's and must outlive
- * the service.  Returns NULL, with the reason, if the rules or the tokens are
- * not valid.
+ * Provider, timers, log and store (NULL: none) stay the caller's and must
+ * outlive the service.  The store has been read by nobody but the provider,
+ * nor was it started.  Returns NULL, with the reason, if the rules or the
+ * tokens are not valid, or the store cannot be read.
  */
 extern PaService *pa_service_create(const PaServiceOptions *options,
 									PaProvider *provider, PaTimers *timers,
-									PaLog *log, char *problem, size_t size);
+									PaLog *log, struct PaStore *store,
+									char *problem, size_t size);
 
-/* what to call, from any thread, when the provider has done something */
+/*
+ * What to call, from any thread, when the provider or the store has done
+ * something.  Starts the store.
+ */
 extern void pa_service_set_wake(PaService *service, void (*wake) (void *),
 								void *data);
 
@@ -64,15 +70,15 @@ extern void pa_service_receive(PaService *service, struct PaCall *call,
 							   const uint8_t *bytes, size_t length);
 extern void pa_service_cancelled(PaService *service, struct PaCall *call);
 
-/* goes on with what the provider has done since */
+/* goes on with what the provider and the store have done since */
 extern void pa_service_take_done(PaService *service);
 
 /* true while an order is waiting or under way */
 extern bool pa_service_busy(const PaService *service);
 
 /*
- * Forgets the orders that are still under way, after the provider was closed
- * and before the server is freed.
+ * Forgets the orders that are still under way and stops the store, after the
+ * provider was closed and before the server is freed.
  */
 extern void pa_service_abandon(PaService *service);
 

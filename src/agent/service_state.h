@@ -11,9 +11,12 @@
 #include <pthread.h>
 
 #include "call.h"
+#include "durability.h"
 #include "rule_file.h"
 #include "service.h"
 #include "token.h"
+
+#define PA_STORE_PROBLEM	384		/* room for why the store cannot be written */
 
 struct PaService
 {
@@ -23,6 +26,7 @@ struct PaService
 	PaLog	   *log;			/* NULL: none */
 	PaTimer		flush_timer;
 	PaLedger   *ledger;
+	PaDurability durability;
 	PaRuleFile *rule_file;		/* NULL: none */
 	PaTokens   *tokens;			/* NULL: none are wanted */
 	int64_t		refused_told_at;	/* us, of pa_timer_now; 0: never */
@@ -48,6 +52,10 @@ extern void pa_service_deliver(PaService *service, PaCall *call,
 /* ends a call with a status that is not OK */
 extern void pa_service_fail(PaService *service, PaCall *call, int status,
 							const char *message);
+
+/* why an order was refused whose number could not be stored */
+extern void pa_service_store_problem(PaService *service, char *problem,
+									 size_t size);
 
 /* writes the start line of an order */
 extern void pa_service_log_start(PaService *service, const PaAction *action,

@@ -4,7 +4,8 @@
 # the order of the file.  For the checker and the storm's own measurements.
 #
 # The agent says nothing when it starts.  Whoever starts it again writes a
-# line {"event":"restart"} before: then what it kept in memory is gone.
+# line {"event":"restart"} before: then what it kept in memory is gone; or
+# {"event":"restart","kept":true} for one with --state, which has it still.
 
 package AgentLog;
 
@@ -73,6 +74,7 @@ sub parse_line
 #   at        seconds since 1970
 #   received  the same of the receipt of the call; of an order, when it began
 #   life      0, 1, ...: how often the agent was started again before
+#   memory    0, 1, ...: how often it has lost its memory before
 #
 # A line that is cut off is an error, except where the agent was killed.
 sub read_agent_log
@@ -80,6 +82,7 @@ sub read_agent_log
 	my ($path) = @_;
 	my (@lines, $cut);
 	my $life = 0;
+	my $memory = 0;
 	my $number = 0;
 
 	open my $file, '<', $path or die "cannot read $path: $!\n";
@@ -99,11 +102,13 @@ sub read_agent_log
 		{
 			undef $cut;
 			$line->{life} = ++$life;
+			$memory++ if !$line->{kept};
 			push @lines, $line;
 			next;
 		}
 		die "$path:$cut: not a line of an agent's log\n" if $cut;
 		$line->{life} = $life;
+		$line->{memory} = $memory;
 		$line->{at} = epoch_seconds($line->{time});
 		$line->{received} =
 		  $line->{at} - ($line->{duration_us} // 0) / 1e6;

@@ -17,6 +17,9 @@ my %flags = (
 	moving => [qw(--latency=5ms --transition-time=300ms)],
 	slow => [qw(--transition-time=150ms --answer-when-done)]);
 
+# One of them remembers what was before it was killed.
+my %keeps = (moving => 1);
+
 our @names = sort keys %flags;
 our $initial_state = 'stopped';
 
@@ -105,7 +108,9 @@ sub start
 		# a line of its own, even if the last one was cut off
 		open my $log, '>>', $agent->{calls} or die "$agent->{calls}: $!\n";
 		print $log "\n" if $agent->{cut};
-		print $log "{\"event\":\"restart\"}\n";
+		print $log $keeps{$name}
+		  ? "{\"event\":\"restart\",\"kept\":true}\n"
+		  : "{\"event\":\"restart\"}\n";
 		close $log;
 	}
 	$agent->{pid} = fork // die "fork: $!\n";
@@ -116,6 +121,7 @@ sub start
 		exec('power_agent', '--listen', $agent->{target}, '--ready-file',
 		  $agent->{ready}, '--log', $agent->{calls}, '--log-sync',
 		  '--behaviour', $agent->{rules}, '--initial-state', $initial_state,
+		  ($keeps{$name} ? ('--state', "$self->{directory}/$name.state") : ()),
 		  @{ $flags{$name} }) or POSIX::_exit(127);
 	}
 	return;

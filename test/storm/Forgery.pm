@@ -56,6 +56,23 @@ sub change_last
 	};
 }
 
+# Repeats the last order of a log that was answered, after a restart.  The log
+# must be of an agent that keeps its memory.
+sub repeat_answered
+{
+	my ($lines) = @_;
+	my %answered = map { $_ => 1 } map {
+		/"event":"end","method":"PowerO.*("request_id":"[^"]*").*"status":"OK"/
+	} @$lines;
+	my ($order) = grep {
+		/"event":"start".*("request_id":"[^"]*")/ && $answered{$1}
+	} reverse @$lines;
+
+	die "no answered order to falsify\n" if !$order;
+	push @$lines, qq({"event":"restart","kept":true}\n), $order;
+	return;
+}
+
 # [what it is, kind that the checker must find, logs, records] each; the
 # first log and the first record are falsified.
 sub forgeries
@@ -84,6 +101,8 @@ sub forgeries
 			$log->(change_last($start, sub { $_[0] =~ s/PowerO(n|ff)Cluster/'PowerO' . ($1 eq 'n' ? 'ff' : 'n') . 'Cluster'/er })), $records ],
 		[ 'an order carried out twice', 'twice',
 			$log->(change_last($start, sub { $_[0], $_[0] })), $records ],
+		[ 'an order carried out again although its answer was kept', 'twice',
+			$log->(\&repeat_answered), $records ],
 		[ 'two orders at a time', 'overlapping',
 			$log->(change_last($start, sub { $_[0] =~ s/("in_flight_same_cluster"):0/$1:1/r })), $records ],
 		[ 'two calls at a time', 'overlapping',

@@ -9,8 +9,9 @@
 #    "ca": FILE, "cert": FILE, "key": FILE}
 #                       a connection of its own; without "ca" in the clear
 #   {"do": "begin", "call": NAME, "channel": NAME, "method": NAME,
-#    "cluster": ID, "token": TEXT, "authorization": [TEXT...]}
-#                       starts a call
+#    "cluster": ID, "token": TEXT, "authorization": [TEXT...],
+#    "request_id": TEXT, "source": TEXT, "order": [NUMBER, NUMBER, NUMBER]}
+#                       starts a call; all from "token" on may be left out
 #   {"do": "end", "call": NAME}
 #                       waits for it: {"code": NAME, "details": TEXT,
 #                       "states": [NUMBER...]}
@@ -53,6 +54,17 @@ def message_classes():
             field("region", 2, "STRING"),
             field("cluster_id", 3, "STRING"),
             field("instances_id_list", 4, "STRING", repeated=True),
+            field("request_id", 101, "STRING"),
+            field("order", 102, "MESSAGE", ".client.Order"),
+            field("source", 103, "STRING"),
+        ],
+    )
+    file.message_type.add(
+        name="Order",
+        field=[
+            field("timeline", 1, "UINT64"),
+            field("epoch", 2, "UINT64"),
+            field("counter", 3, "UINT64"),
         ],
     )
     file.message_type.add(
@@ -134,7 +146,13 @@ class Client:
             account_name="prod",
             cluster_id=command["cluster"],
             instances_id_list=["i-1"],
+            request_id=command.get("request_id"),
+            source=command.get("source"),
         )
+        if "order" in command:
+            names = ("timeline", "epoch", "counter")
+            for name, number in zip(names, command["order"]):
+                setattr(request.order, name, number)
         self.calls[command["call"]] = method.future(
             request, timeout=PATIENCE, metadata=metadata
         )

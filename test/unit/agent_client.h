@@ -465,6 +465,7 @@ expect_state(Call *call, int state, const char *name)
 }
 
 /* asks until the first instance is in the state; ends the test otherwise */
+__attribute__((unused))
 static void
 await_state(const char *cluster, int state)
 {
@@ -594,7 +595,8 @@ static int
 end_tests(void)
 {
 	static const char *const names[] = {
-		"socket", "errors", "log", "rules", "ready", "inventory", "new", "other"
+		"socket", "errors", "log", "rules", "ready", "inventory", "new", "other",
+		"state", "state-wal"
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
