@@ -11,6 +11,7 @@
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
+# LIBVIRT=no builds a power_agent without the provider libvirt.
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG
@@ -51,6 +52,8 @@ else
 
 hint = run scripts/install-packages to install what is missing
 
+without_libvirt := $(filter no,$(LIBVIRT))
+
 # $(call require,command that succeeds,what is missing otherwise)
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,\
 	$(error $(2); $(hint)))
@@ -66,6 +69,9 @@ $(call require,pkg-config inih,the library inih is missing)
 $(call require,pkg-config libcurl,the library curl is missing)
 $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
 $(call require,pkg-config libcrypto,the library libcrypto of OpenSSL is missing)
+$(call require,pkg-config jansson,the library jansson is missing)
+$(if $(without_libvirt),,$(call require,pkg-config libvirt,\
+	the library libvirt is missing (LIBVIRT=no builds without it)))
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -134,11 +140,12 @@ $(OBJS): | $(proto_headers)
 # ----------------------------------------------------------------------
 # The programs
 #
-# Neither uses anything of PostgreSQL.  Each variant of SANITIZE has a
-# directory of its own, so that they do not get into each other's way.
+# Neither uses anything of PostgreSQL.  Each variant of SANITIZE and
+# LIBVIRT has a directory of its own, so that they do not get into each
+# other's way.
 # ----------------------------------------------------------------------
 
-variant := build/$(or $(SANITIZE),plain)
+variant := build/$(or $(SANITIZE),plain)$(if $(without_libvirt),-without-libvirt)
 
 sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_thread = -fsanitize=thread
@@ -159,7 +166,8 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lcrypto
+	-lgrpc -lgpr -lprotobuf-c -linih -lcurl -lxml2 -lcrypto -ljansson \
+	$(if $(without_libvirt),,-lvirt)
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -167,12 +175,16 @@ agent_program = $(variant)/power_agent
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel delivery frame log loop main output reply text \
 	unary)
+libvirt_objects = $(if $(without_libvirt),libvirt_absent,\
+	libvirt_account libvirt_domain libvirt_order provider_libvirt)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour connection ec2_account ec2_batch \
-	ec2_credentials ec2_order ec2_pace ec2_query ec2_result flat_json \
-	http_loop ini_file ledger log main memory options provider_ec2 \
-	provider_router provider_simulated provider_types report request \
-	rule_file secret_file server service sigv4 status_name table timer units)
+	account account_file action behaviour command_answer command_words \
+	connection ec2_account ec2_batch ec2_credentials ec2_order ec2_pace \
+	ec2_query ec2_result flat_json http_loop ini_file ledger \
+	$(libvirt_objects) log main memory options plain_text process_loop \
+	provider_command provider_ec2 provider_router provider_simulated \
+	provider_types report request rule_file secret_file server service \
+	sigv4 status_name table timer units)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff status_code verdict words)
@@ -235,7 +247,8 @@ stage: all
 #     /* needs: power_action_courier power_agent */
 # ----------------------------------------------------------------------
 
-UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/*_test.c))
+UNIT = $(filter-out $(if $(without_libvirt),agent_libvirt_test),\
+	$(patsubst test/unit/%.c,%,$(wildcard test/unit/*_test.c)))
 unit_sources = $(patsubst %,test/unit/%.c,$(UNIT))
 unit_programs = $(patsubst %.c,$(variant)/%,$(unit_sources))
 unit_word = $(shell sed -n '1,20s,^.*/\* *$(1): *\(.*[^ ]\) *\*/.*,\1,p' $(2))
