@@ -19,7 +19,10 @@
 
 #define SECOND			INT64_C(1000000)
 #define ANSWER_MARGIN	SECOND	/* before the caller's deadline */
-#define CLOSE_PATIENCE	(3 * SECOND)
+
+/* for what is in a call at the end of the agent, and for the connection */
+#define CALL_PATIENCE	(3 * SECOND)
+#define CLOSE_PATIENCE	(SECOND / 5)
 
 /* a hypervisor that is silent for that long is lost, in s and times */
 #define KEEPALIVE_INTERVAL	5
@@ -434,13 +437,22 @@ pa_libvirt_account_open(PaLibvirtAccount *account, char *problem, size_t size)
 void
 pa_libvirt_account_close(PaLibvirtAccount *account)
 {
-	int64_t		end = pa_timer_now() + CLOSE_PATIENCE;
-	struct timespec until = {end / SECOND, end % SECOND * 1000};
+	int64_t		end;
+	struct timespec until;
+	bool		busy = false;
 
 	pthread_mutex_lock(&account->lock);
 	account->closing = true;
 	for (PaLibvirtOrder *order = account->orders; order; order = order->next)
+	{
+		busy |= order->request != NULL;
 		order->request = NULL;
+	}
+	/* while the agent runs on, nobody may be held up by what hangs */
+	end = pa_timer_now() + (busy ? CALL_PATIENCE :
+							account->abandoned > 0 ? 0 : CLOSE_PATIENCE);
+	until.tv_sec = end / SECOND;
+	until.tv_nsec = end % SECOND * 1000;
 	pthread_cond_broadcast(&account->work);
 	pthread_cond_broadcast(&account->clock);
 	pthread_cond_broadcast(&account->change);

@@ -129,8 +129,9 @@ extern bool pa_libvirt_account_open(PaLibvirtAccount *account, char *problem,
 									size_t size);
 
 /*
- * Waits a little for what is in a call.  The account is freed by whoever
- * leaves it last; a hypervisor that never answers keeps it for ever.
+ * Waits for what is in a call for some seconds if requests are open, which
+ * is so only at the end of the agent, else hardly.  The account is freed by
+ * whoever leaves it last; a hypervisor that never answers keeps it for ever.
  */
 extern void pa_libvirt_account_close(PaLibvirtAccount *account);
 
