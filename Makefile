@@ -14,6 +14,7 @@
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
+# LIBVIRT=no builds a power_agent without the provider libvirt.
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG
@@ -63,6 +64,8 @@ else
 
 hint = run scripts/install-packages to install what is missing
 
+without_libvirt := $(filter no,$(LIBVIRT))
+
 # $(call require,command that succeeds,what is missing otherwise)
 require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,\
 	$(error $(2); $(hint)))
@@ -80,6 +83,9 @@ $(call require,pkg-config libcurl,the library curl is missing)
 $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
 $(call require,pkg-config libseccomp,the library libseccomp is missing)
 $(call require,pkg-config sqlite3,the library SQLite is missing)
+$(call require,pkg-config jansson,the library jansson is missing)
+$(if $(without_libvirt),,$(call require,pkg-config libvirt,\
+	the library libvirt is missing (LIBVIRT=no builds without it)))
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -148,11 +154,12 @@ $(OBJS): | $(proto_headers)
 # ----------------------------------------------------------------------
 # The programs
 #
-# Neither uses anything of PostgreSQL.  Each variant of SANITIZE has a
-# directory of its own, so that they do not get into each other's way.
+# Neither uses anything of PostgreSQL.  Each variant of SANITIZE and
+# LIBVIRT has a directory of its own, so that they do not get into each
+# other's way.
 # ----------------------------------------------------------------------
 
-variant := build/$(or $(SANITIZE),plain)
+variant := build/$(or $(SANITIZE),plain)$(if $(without_libvirt),-without-libvirt)
 
 sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_thread = -fsanitize=thread
@@ -180,7 +187,8 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -lsqlite3 -lssl -lcrypto
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lssl -lcrypto \
+	$(if $(without_libvirt),,-lvirt)
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
@@ -188,13 +196,17 @@ agent_program = $(variant)/power_agent
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel credentials delivery file frame log loop main \
 	output pem reply sandbox server text token unary)
+libvirt_objects = $(if $(without_libvirt),libvirt_absent,\
+	libvirt_account libvirt_domain libvirt_order provider_libvirt)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour call connection durability \
-	ec2_account ec2_batch ec2_credentials ec2_order ec2_pace ec2_query \
-	ec2_result file flat_json health http_loop ini_file ledger log main \
-	memory options pem provider_ec2 provider_router provider_simulated \
+	account account_file action behaviour call command_answer command_words \
+	connection durability ec2_account ec2_batch ec2_credentials ec2_order \
+	ec2_pace ec2_query ec2_result file flat_json health http_loop ini_file \
+	ledger log main memory options pem plain_text process_loop \
+	provider_command provider_ec2 provider_router provider_simulated \
 	provider_types reply_fault report request rule_file secret_file server \
-	service sigv4 status_name store store_file table timer tls token units)
+	service sigv4 status_name store store_file table timer tls token units \
+	$(libvirt_objects))
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff frame_format status_code target verdict words)
@@ -257,7 +269,8 @@ stage: all
 #     /* needs: power_action_courier power_agent */
 # ----------------------------------------------------------------------
 
-UNIT = $(patsubst test/unit/%.c,%,$(wildcard test/unit/*_test.c))
+UNIT = $(filter-out $(if $(without_libvirt),agent_libvirt_test),\
+	$(patsubst test/unit/%.c,%,$(wildcard test/unit/*_test.c)))
 unit_sources = $(patsubst %,test/unit/%.c,$(UNIT))
 unit_programs = $(patsubst %.c,$(variant)/%,$(unit_sources))
 unit_word = $(shell sed -n '1,20s,^.*/\* *$(1): *\(.*[^ ]\) *\*/.*,\1,p' $(2))

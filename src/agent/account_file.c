@@ -218,6 +218,8 @@ report_unknown_type(Parser *parser, const RawKey *key)
 	{
 		size_t		used = strlen(valid);
 
+		if ((*type)->absent != NULL)
+			continue;
 		snprintf(valid + used, sizeof(valid) - used, "%s%s",
 				 used > 0 ? ", " : "", (*type)->name);
 	}
@@ -243,6 +245,13 @@ finish_section(Parser *parser)
 		account->type = find_type(parser, provider->value);
 		if (account->type == NULL)
 			report_unknown_type(parser, provider);
+		else if (account->type->absent != NULL)
+		{
+			pa_report_problem(report, provider->line,
+							  "this power_agent was built without the provider \"%s\": %s",
+							  account->type->name, account->type->absent);
+			account->type = NULL;
+		}
 	}
 	/* without a type nobody knows which keys are good */
 	if (account->type != NULL)

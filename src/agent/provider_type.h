@@ -30,6 +30,8 @@ typedef struct PaProviderType
 {
 	const char *name;			/* the value of the key "provider" */
 	const char *synonym;		/* another one; NULL: none */
+	const char *absent;			/* this program was built without it: what to
+								 * do; it has nothing else.  NULL: it is there */
 	const PaSetting *settings;	/* its keys, up to one without a name */
 	int			max_parallel;	/* requests of an account at a time, if the
 								 * account does not say */

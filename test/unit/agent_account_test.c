@@ -42,7 +42,10 @@ static const PaProviderType cloud = {
 static const PaProviderType plain = {
 	.name = "plain", .settings = plain_settings
 };
-static const PaProviderType *const types[] = {&cloud, &plain, NULL};
+static const PaProviderType left_out = {
+	.name = "left-out", .absent = "build it in"
+};
+static const PaProviderType *const types[] = {&cloud, &left_out, &plain, NULL};
 
 static char told[4096];
 
@@ -183,6 +186,9 @@ test_problems(void)
 	refused("[a]\nprovider = azure\n",
 			"a.ini:2: unknown provider \"azure\": valid are cloud, plain\n",
 			"an unknown provider");
+	refused("[a]\nprovider = left-out\nuri = x\n",
+			"a.ini:2: this power_agent was built without the provider \"left-out\": build it in\n",
+			"a provider that was not built in");
 	refused("[a]\nprovider =\n", "a.ini:2: key \"provider\" has no value\n",
 			"an empty provider");
 	refused("[a]\nprovider = cloud\nuser = u\n",
