@@ -16,6 +16,7 @@
 #define SWEEP_LIMIT			500
 #define CANCELLATION_LIMIT	500
 #define GIVE_UP_INTERVAL_MS	1000
+#define GIVE_UP_GRACE_S		60
 
 static TimestampTz next_expiry = DT_NOBEGIN;	/* of the jobs in the table */
 static PaInstant next_give_up = PA_INSTANT_PAST;
@@ -214,6 +215,21 @@ sweep_expired(TimestampTz now)
 	next_expiry = pa_job_store_next_expiry(now);
 }
 
+/*
+ * true if this agent is away.  Jobs may be old because the worker was: after
+ * its start, as after every loss, an agent is given some time to appear.
+ */
+static bool
+is_away(const PaServer *server)
+{
+	int			grace = Min(pa_give_up_after, GIVE_UP_GRACE_S);
+
+	return server->state != PA_AGENT_READY &&
+		server->state != PA_AGENT_STOPPED &&
+		pa_clock_now() >= pa_clock_after(server->away_since,
+										 grace * INT64CONST(1000));
+}
+
 /* true if jobs of this lane may have waited too long for their agent */
 static bool
 may_give_up(const PaLane *lane)
@@ -244,7 +260,7 @@ sweep_given_up(TimestampTz now)
 		ListCell   *cell;
 		int			ended = 0;
 
-		if (server->state == PA_AGENT_READY || server->state == PA_AGENT_STOPPED)
+		if (!is_away(server))
 			continue;
 		late = pa_job_store_due_before(server->name, due_before, SWEEP_LIMIT);
 		foreach(cell, late)

@@ -108,6 +108,7 @@ pa_queue_server(const char *name)
 			   sizeof(PaServer) - NAMEDATALEN);
 		dlist_init(&server->active);
 		server->since = GetCurrentTimestamp();
+		server->away_since = pa_clock_now();
 		server->changed = true;
 	}
 	return server;
@@ -197,7 +198,10 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 		{
 			pa_queue_read_lanes_again(server);
 			park_confirming(server);
+			server->away_since = pa_clock_now();
 		}
+		if (state == PA_AGENT_READY)
+			server->away_since = PA_INSTANT_NEVER;
 		server->state = state;
 		server->since = now;
 		server->changed = true;

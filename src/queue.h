@@ -42,6 +42,8 @@ typedef struct PaServer
 	uint64		generation;		/* of what the courier was told */
 	PaAgentState state;
 	TimestampTz since;			/* of the state */
+	PaInstant	away_since;		/* when it was last seen to be ready, or first
+								 * heard of; PA_INSTANT_NEVER: it is ready */
 	char	   *last_error;		/* NULL: none */
 	bool		lacks_states;	/* it does not have GetClusterPowerState */
 	int			in_flight;		/* calls */

@@ -480,6 +480,17 @@ is(finish($patient, $in_a_day), 'failed|none|request|DEADLINE_EXCEEDED',
 come_back($patient);
 is(finish($patient, request($patient, 'power_off', 'kept')),
 	'success|confirmed', 'others are done');
+
+# The whole machine was away for longer than that.
+go_away($patient);
+my $overslept = request($patient, 'power_off', 'given-up');
+$patient->{node}->stop;
+come_back($patient);
+pass_time($day + 12 * $minute + 2 * $hour);
+start_with_clock($patient->{node});
+is(finish($patient, $overslept), 'success|confirmed',
+	'give_up_after: an old action has its chance when the worker is back');
+
 is(outcome($patient, $in_three_days), 'pending|none',
 	'what has its time on the third day is not');
 pass_time(3 * $day + 12 * $minute);
