@@ -16,14 +16,16 @@ use PowerActionSequence;
 use PowerActionTest;
 
 my $herd = 40;
+my $long = 'x' x 600;		# so that the attempts need pages
 my $site = new_site(
 	'main',
 	conf => "power_action.max_attempts = 20\n"
 	  . "autovacuum = off\nmin_wal_size = 2MB\nrestart_after_crash = on\n",
 	initdb => ['--wal-segsize=1'],
 	agent => [qw(--initial-state running)],
-	rules => <<'RULES');
+	rules => <<"RULES");
 again-*  off status=UNAVAILABLE message="try later" times=1
+again-*  on status=UNAVAILABLE message="$long" times=1
 wal-*    hang when=after times=1
 RULES
 my $node = $site->{node};
@@ -196,7 +198,7 @@ is(log_count($node, $refused, $offset), 1, 'after the only other line');
 
 $offset = -s $node->logfile;
 set_conf($site, 'power_action.enabled', 'off');
-@plain = request_many($site, 'power_on', [ map { "plain-$_" } 1 .. $herd ]);
+@again = request_many($site, 'power_on', [ map { "again-$_" } 1 .. $herd ]);
 pack_tables();
 fill_disk($tables);
 set_conf($site, 'power_action.enabled', undef);
@@ -210,10 +212,10 @@ make_room();
 finish_all($site);
 is( value($site, qq{
 	SELECT status, agent_result, count(*) FROM power_action.event
-	WHERE event_id IN (@{[ join ', ', @plain ]}) GROUP BY 1, 2}),
+	WHERE event_id IN (@{[ join ', ', @again ]}) GROUP BY 1, 2}),
 	"success|confirmed|$herd",
 	'worker ended on a full disk: the next one finishes all');
-is(scalar(grep { orders("plain-$_") != 2 } 1 .. $herd),
+is(scalar(grep { orders("again-$_") != 2 } 1 .. $herd),
 	0, 'the agent acted once more for each');
 is(finish($site, request($site, 'power_on', 'next')),
 	'success|confirmed', 'and goes on');
