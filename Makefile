@@ -11,6 +11,7 @@
 #   make fuzz            random input to what reads input; TIME=seconds for
 #                        each target (60), FUZZ="name ..."
 #   make lint            strict warnings of gcc and clang, clang-tidy, cppcheck
+#   make valgrind        unit tests and the courier under valgrind
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
@@ -21,7 +22,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench storm fuzz lint
+private_goals = demo check bench storm fuzz lint valgrind
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -49,6 +50,10 @@ fuzz:
 lint:
 	@scripts/install-packages test
 	@$(MAKE) --no-print-directory -s run-lint
+
+valgrind:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" SANITIZE=valgrind run-valgrind
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -167,8 +172,10 @@ sanitize_flags = $(sanitize_$(SANITIZE))
 
 sanitize_fuzz = $(sanitize_address) -fsanitize=fuzzer-no-link
 
-ifneq ($(filter-out address thread fuzz,$(SANITIZE)),)
-$(error SANITIZE is "address", "thread" or "fuzz", not "$(SANITIZE)")
+sanitize_valgrind = -DPA_FOR_VALGRIND
+
+ifneq ($(filter-out address thread fuzz valgrind,$(SANITIZE)),)
+$(error SANITIZE is "address", "thread", "fuzz" or "valgrind", not "$(SANITIZE)")
 endif
 ifeq ($(SANITIZE),fuzz)
 # libFuzzer comes with clang.
@@ -282,7 +289,13 @@ $(variant)/$(1:.c=): $(variant)/$(1:.c=.o) $(patsubst %,$(variant)/src/%.o,\
 	$$(link_program)
 endef
 
-ifneq ($(filter unit unit-programs,$(MAKECMDGOALS)),)
+# Under valgrind, those that measure no times: not how soon a courier ends, nor
+# what an agent does within a call's deadline; nor what valgrind stands in the
+# way of, the filter of system calls.
+valgrind_sources = $(filter-out $(patsubst %,test/unit/%_test.c,\
+	agent_fault agent_process courier_end courier_sandbox),$(unit_sources))
+
+ifneq ($(filter unit unit-programs run-valgrind,$(MAKECMDGOALS)),)
 $(foreach source,$(unit_sources),$(eval $(call unit_rule,$(source))))
 endif
 
@@ -290,6 +303,11 @@ endif
 unit-programs: $(unit_programs) programs
 unit: unit-programs
 	@prove --exec 'test/run-unit $(variant)' $(unit_sources)
+
+.PHONY: run-valgrind
+run-valgrind: $(valgrind_sources:%.c=$(variant)/%) programs
+	@prove --jobs $(shell nproc) --exec 'test/run-unit $(variant)' \
+		$(valgrind_sources)
 
 # ----------------------------------------------------------------------
 # Fuzzing

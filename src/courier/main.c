@@ -44,6 +44,8 @@
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OBSERVER			PA_OBSERVER_SANITIZER
+#elif defined(PA_FOR_VALGRIND)
+#define OBSERVER			PA_OBSERVER_VALGRIND
 #else
 #define OBSERVER			PA_OBSERVER_NONE
 #endif
@@ -212,7 +214,7 @@ serve(int socket)
 	setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 1);
 	pa_log_begin();
 
-	/* the reports of a sanitizer are files */
+	/* the reports of an observer are files */
 	if (OBSERVER == PA_OBSERVER_NONE)
 		files_restricted = pa_sandbox_restrict_files();
 	calls_restricted = pa_sandbox_restrict_calls(OBSERVER);

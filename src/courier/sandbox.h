@@ -16,13 +16,16 @@
 #include <stdbool.h>
 
 /*
- * How the process is watched, if it is.  A sanitizer traces its own process,
- * and writes its report to a file.
+ * How the process is watched, if it is, which is decided when it is compiled.
+ * A sanitizer traces its own process, and writes its report to a file.  The
+ * calls of valgrind cannot be told from those of the program that it runs: no
+ * filter then.
  */
 typedef enum PaObserver
 {
 	PA_OBSERVER_NONE,
-	PA_OBSERVER_SANITIZER
+	PA_OBSERVER_SANITIZER,
+	PA_OBSERVER_VALGRIND
 } PaObserver;
 
 /* no core dumps, nobody of the same user may trace it, no gain of rights */
