@@ -410,6 +410,32 @@ test_force(void)
 	close_site(&site);
 }
 
+/* what others do to a domain that was asked to shut down */
+static void
+test_others(void)
+{
+	Site		site;
+	virConnectPtr connection;
+	virDomainPtr domain;
+
+	/* all connections to this one are to the same hypervisor */
+	open_site(&site, "test:///default",
+			  "confirm_wait = 0\nstop_timeout = 60s\nforce_stop = yes");
+	connection = virConnectOpen("test:///default");
+	domain = virDomainLookupByName(connection, "test");
+	set(&deaf, true);
+	is_string(stop(&site, "test"), "stopping", "asked to shut down");
+	REAL(virDomainDestroy) (domain);
+	REAL(virDomainCreate) (domain);
+	is_string(describe(&site, "test"), "running", "started again by somebody");
+	is_string(stop(&site, "test"), "stopping", "and stopped again");
+	is_number(number_of(&shutdowns), 2, "is another shutdown");
+	set(&deaf, false);
+	virDomainFree(domain);
+	virConnectClose(connection);
+	close_site(&site);
+}
+
 static void
 test_hanging(void)
 {
@@ -515,6 +541,7 @@ main(void)
 	test_keys();
 	test_states();
 	test_force();
+	test_others();
 	test_hanging();
 	test_connections();
 	unlink(path);
