@@ -236,7 +236,7 @@ my $names = start_name_server();
 my $here = start_proxy($agent);
 create_agent_server($node, 'fleet',
 	"dns://$names->{authority}/agent.test:$here->{port}",
-	name => 'named', connect_timeout => '300ms');
+	name => 'named', connect_timeout => '300ms', tls => 'off');
 add_account($site, 'named', 'named');
 add_clusters($site, 'named', qw(silent-name unknown-name));
 wait_until('the name is asked for', sub { command($names, 'count') > 0 });
