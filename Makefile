@@ -161,12 +161,15 @@ courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
-	arena call channel credentials delivery file frame log loop main \
-	output pem reply server text token unary)
+	arena call channel credentials delivery frame log loop main output \
+	reply server text unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	action behaviour call connection file health ledger log main memory \
-	options pem provider_simulated request rule_file server service \
-	status_name table timer tls token units)
+	action arena behaviour call connection health ledger log main options \
+	provider_simulated request rule_file server service status_name \
+	table timer tls token units)
+# What both programs use.
+shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
+	bearer clock file memory pem utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff status_code target verdict words)
@@ -181,7 +184,7 @@ $(variant)/proto/%.o: build/proto/%.c build/proto/%.h
 	$(CC) $(program_cflags) $(program_cppflags) -c -o $@ $<
 
 # An archive, so that a program gets only the members it uses.
-$(variant)/libcommon.a: $(proto_objects) $(pure_objects)
+$(variant)/libcommon.a: $(proto_objects) $(shared_objects) $(pure_objects)
 	@rm -f $@
 	$(AR) crs $@ $^
 

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "service_state.h"
 #include "status_name.h"
 
@@ -200,7 +202,7 @@ take_turn(PaAction *action)
 
 	if (latency > 0)
 		pa_timer_set(action->service->timers, &action->timer,
-					 pa_timer_now() + latency, fire_act);
+					 pa_clock_now() + latency, fire_act);
 	else
 		act(action);
 }
@@ -224,7 +226,7 @@ act(PaAction *action)
 		if (rule->act_after > 0)
 		{
 			pa_timer_set(action->service->timers, &action->timer,
-						 pa_timer_now() + rule->act_after, fire_give_order);
+						 pa_clock_now() + rule->act_after, fire_give_order);
 			return;
 		}
 	}

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "program/memory.h"
 #include "table.h"
 
 /* a ring with a head: the least recently used is next to it */

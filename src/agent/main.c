@@ -20,6 +20,7 @@
 
 #include "connection.h"
 #include "options.h"
+#include "program/memory.h"
 
 #define VERSION		"1.0"
 

@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "memory.h"
+#include "arena.h"
 
 typedef enum PaProviderVerb
 {

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "request.h"
 #include "status_name.h"
 #include "table.h"
@@ -173,7 +175,7 @@ static void
 fill_answer(const Simulated *simulated, PaProviderRequest *request,
 			const Cluster *cluster, uint64_t cluster_hash)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 
 	for (size_t i = 0; i < request->instance_count; i++)
 	{
@@ -287,7 +289,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 {
 	Simulated  *simulated = PA_CONTAINER(provider, Simulated, provider);
 	uint64_t	cluster_hash = pa_table_hash_text(request->cluster_id, 0);
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	int64_t		last_arrival = now;
 	Cluster    *cluster;
 

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "service_state.h"
 #include "status_name.h"
 
@@ -151,7 +153,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 	pa_log_write(service->log, line);
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
-					 pa_timer_now() + FLUSH_INTERVAL, flush_log);
+					 pa_clock_now() + FLUSH_INTERVAL, flush_log);
 }
 
 void
@@ -180,7 +182,7 @@ log_end(PaService *service, const PaCall *call, int status, const int *error,
 	line.status = status;
 	line.error = error;
 	line.message = message && message[0] != '\0' ? message : NULL;
-	line.duration = pa_timer_now() - call->received_at;
+	line.duration = pa_clock_now() - call->received_at;
 	write_log(service, call, &line);
 }
 
@@ -389,7 +391,7 @@ pa_service_deliver(PaService *service, PaCall *call, const uint8_t *reply,
 	call->reply = memcpy(pa_arena_allocate(&call->arena, length), reply, length);
 	call->reply_length = length;
 	pa_timer_set(service->timers, &call->timer,
-				 pa_timer_now() + call->rule->latency, fire_transmit);
+				 pa_clock_now() + call->rule->latency, fire_transmit);
 }
 
 static void
@@ -405,7 +407,7 @@ strike_after_latency(PaService *service, PaCall *call)
 {
 	if (call->rule->latency > 0)
 		pa_timer_set(service->timers, &call->timer,
-					 pa_timer_now() + call->rule->latency, fire_strike);
+					 pa_clock_now() + call->rule->latency, fire_strike);
 	else
 		strike(service, call);
 }
@@ -554,7 +556,7 @@ choose_rule(PaService *service, PaCall *call)
 static void
 tell_refused(PaService *service, const PaCall *call, const char *problem)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	char		peer[256];
 
 	if (service->refused_told_at != 0 &&
@@ -582,7 +584,7 @@ pa_service_admit(PaService *service, PaCall *call)
 	int			count;
 
 	call->service = service;
-	call->received_at = pa_timer_now();
+	call->received_at = pa_clock_now();
 	call->request = NULL;
 	call->rules = NULL;
 	call->rule = pa_behaviour_none();
