@@ -85,7 +85,7 @@ DATA = $(wildcard sql/power_action--*.sql)
 OBJS = $(patsubst %,src/%.o,\
 	agent_option agent_server apply argument backoff claim courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
-	inventory job_store launcher outcome outcome_store power_action \
+	file_rule inventory job_store launcher outcome outcome_store power_action \
 	queue queue_job request request_store settings shared_state stats status_code \
 	store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
@@ -172,7 +172,7 @@ shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
 	bearer clock file memory pem utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff status_code target verdict words)
+	backoff file_rule status_code target verdict words)
 proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)

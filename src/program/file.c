@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_rule.h"
 #include "memory.h"
 
 void
@@ -60,24 +61,15 @@ static bool
 check_kind(const PaFile *file, const struct stat *status, char *problem,
 		   size_t size)
 {
+	char		reason[256];
+
 	if (file->kind == PA_FILE_ANY)
 		return true;
-	if (!S_ISREG(status->st_mode))
-		return pa_file_refuse(file, problem, size, "it is not a regular file");
+	if (!pa_file_rule_check(status, file->kind == PA_FILE_SECRET, geteuid(),
+							reason, sizeof(reason)))
+		return pa_file_refuse(file, problem, size, "%s", reason);
 	if ((size_t) status->st_size > file->limit)
 		return refuse_size(file, problem, size);
-	if (file->kind != PA_FILE_SECRET)
-		return true;
-	if (status->st_uid != 0 && status->st_uid != geteuid())
-		return pa_file_refuse(file, problem, size,
-							  "it belongs to another user (user id %u): it must be owned by the user who reads it (user id %u) or by root",
-							  (unsigned int) status->st_uid,
-							  (unsigned int) geteuid());
-	if (status->st_mode & (status->st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO :
-						   S_IRWXG | S_IRWXO))
-		return pa_file_refuse(file, problem, size,
-							  "others may read or write it (mode %04o): it must have mode 0600 or less, or 0640 or less if it is owned by root",
-							  (unsigned int) (status->st_mode & 07777));
 	return true;
 }
 

@@ -22,7 +22,7 @@ typedef enum PaFileKind
 {
 	PA_FILE_ANY,				/* a pipe will do */
 	PA_FILE_REGULAR,
-	PA_FILE_SECRET				/* regular, and nobody else can read it */
+	PA_FILE_SECRET				/* regular, and as file_rule.h wants it */
 } PaFileKind;
 
 /* which file it is, in which state; zeroed: there is none */
@@ -57,9 +57,6 @@ extern void pa_file_init(PaFile *file, const char *option, const char *path,
 /*
  * Reads the file, which counts as seen then.  False, with the problem, if it
  * cannot be had.
- *
- * Who may read a secret is what PostgreSQL demands of ssl_key_file: it is the
- * process owner's with mode 0600 or less, or root's with mode 0640 or less.
  */
 extern bool pa_file_read(PaFile *file, char *problem, size_t size);
 

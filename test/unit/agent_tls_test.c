@@ -82,7 +82,7 @@ main(void)
 	write_text(certificate_path, server.certificate_pem, 0644);
 	not_opened(NULL, of("--tls-key", key_path, "No such file"), "no key");
 	write_text(key_path, server.key_pem, 0644);
-	not_opened(NULL, of("--tls-key", key_path, "others may read or write it"),
+	not_opened(NULL, of("--tls-key", key_path, "others may access it"),
 			   "a key for all to read");
 	write_text(key_path, authority.key_pem, 0600);
 	not_opened(NULL, of("--tls-key", key_path, "the key does not match"),

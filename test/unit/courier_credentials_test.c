@@ -131,9 +131,9 @@ test_files(void)
 	check_bad_text("root_cert_file", roots_path, large, 0644,
 				   "it is larger than ");
 	check_bad_text("key_file", key_path, client.key_pem, 0644,
-				   "others may read or write it");
+				   "others may access it");
 	check_bad_text("auth_token_file", token_path, "abc", 0660,
-				   "others may read or write it");
+				   "others may access it");
 }
 
 static void

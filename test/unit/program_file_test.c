@@ -95,7 +95,7 @@ test_secret(void)
 	else
 		refused(PA_FILE_SECRET, "mode 0640", "mode 0640 of a user's");
 	chmod(path, 0660);
-	refused(PA_FILE_SECRET, "(mode 0660): it must have mode 0600 or less, or 0640",
+	refused(PA_FILE_SECRET, "(mode 0660): it must have mode 0600 or less",
 			"the group may write");
 	chmod(path, 0604);
 	refused(PA_FILE_SECRET, "mode 0604", "others may read");

@@ -202,8 +202,8 @@ test_weak(void)
 static void
 test_authorities(void)
 {
-	char		der[] = "\x30\x82\x01\x02\x00-----BEGIN ";
-	PaFile		file = file_of("--ca", "a.pem", der);
+	static char binary[] = "-----BEGIN \0";
+	PaFile		file = file_of("--ca", "a.pem", "");
 	const char *good = us.certificate_pem;
 
 	accepted(check_authorities(good), "", "an authority");
@@ -228,11 +228,14 @@ test_authorities(void)
 									 "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")),
 			"--ca \"a.pem\": certificate 2 is damaged: ",
 			"one that was cut off");
-	file.length = sizeof(der) - 1;
-	problem[0] = '\0';
+	refused(check_authorities("\x30\x82\x01\x02"),
+			"--ca \"a.pem\": it is not PEM", "DER");
+	/* core would see only what is before it */
+	file.text = binary;
+	file.length = sizeof(binary) - 1;
 	refused(pa_pem_check_authorities(&file, warning, sizeof(warning), problem,
 									 sizeof(problem)),
-			"--ca \"a.pem\": it is not PEM", "DER");
+			"--ca \"a.pem\": it is not PEM", "a NUL");
 }
 
 static void
