@@ -8,6 +8,9 @@
 #   make bench           throughput and latency on this machine
 #   make storm           faults at random; SEED=n, SECONDS=n (300)
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
+#   make fuzz            random input to what reads input; TIME=seconds for
+#                        each target (60), FUZZ="name ..."
+#   make lint            strict warnings of gcc and clang, clang-tidy, cppcheck
 #   make stage STAGE=dir a private copy of PostgreSQL with power_action in it
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
@@ -17,7 +20,7 @@ export PG_CONFIG
 
 # These install what is missing before they build, so nothing that comes from
 # a package may be needed to read the rules for them.
-private_goals = demo check bench storm
+private_goals = demo check bench storm fuzz lint
 
 ifneq ($(filter $(private_goals),$(MAKECMDGOALS)),)
 
@@ -36,6 +39,15 @@ bench:
 # To bash, SECONDS is a clock.
 storm:
 	@STORM_SECONDS=$(SECONDS) test/storm/run
+
+# In the tree itself: what was found is kept in build/fuzz.
+fuzz:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s -j"$$(nproc)" SANITIZE=fuzz run-fuzz
+
+lint:
+	@scripts/install-packages test
+	@$(MAKE) --no-print-directory -s run-lint
 
 # Other goals beside one of these are for a make of their own.
 other_goals = $(filter-out $(private_goals),$(MAKECMDGOALS))
@@ -63,6 +75,10 @@ $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
 $(call require,pkg-config libssl libcrypto,the headers of OpenSSL (libssl-dev) are missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
+$(call require,pkg-config inih,the library inih is missing)
+$(call require,pkg-config libcurl,the library curl is missing)
+$(call require,pkg-config libxml-2.0,the library libxml2 is missing)
+$(call require,pkg-config libseccomp,the library libseccomp is missing)
 endif
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -83,11 +99,11 @@ PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
 OBJS = $(patsubst %,src/%.o,\
-	agent_option agent_server apply argument backoff claim courier_link \
+	agent_option agent_server apply argument backoff claim clock courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
-	file_rule inventory job_store launcher outcome outcome_store power_action \
-	queue queue_job request request_store settings shared_state stats status_code \
-	store_plan target target_store verdict wait wait_event wire_text words \
+	file_rule frame_format inventory job_store launcher outcome outcome_store \
+	power_action queue queue_job request request_store settings \
+	shared_state stats status_code store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
 	build/proto/courier.pb-c.o
 
@@ -141,38 +157,49 @@ sanitize_address = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize_thread = -fsanitize=thread
 sanitize_flags = $(sanitize_$(SANITIZE))
 
-ifneq ($(filter-out address thread,$(SANITIZE)),)
-$(error SANITIZE is "address" or "thread", not "$(SANITIZE)")
+sanitize_fuzz = $(sanitize_address) -fsanitize=fuzzer-no-link
+
+ifneq ($(filter-out address thread fuzz,$(SANITIZE)),)
+$(error SANITIZE is "address", "thread" or "fuzz", not "$(SANITIZE)")
+endif
+ifeq ($(SANITIZE),fuzz)
+# libFuzzer comes with clang.
+CC = clang
+warnings += -Wno-unknown-warning-option
 endif
 
 # Truncation by snprintf is meant, as it is in PostgreSQL's own sources.
 program_cflags = -std=gnu11 -g $(if $(SANITIZE),-O1,-O2) $(warnings) \
 	-Wno-format-truncation -fno-omit-frame-pointer -fstack-protector-strong \
 	-fPIE $(sanitize_flags)
+xml_cppflags := $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
 program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
-	-Isrc -Ibuild/proto -MMD -MP
+	-Isrc -Ibuild/proto $(xml_cppflags) -MMD -MP
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
-program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lssl -lcrypto
+program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -lssl -lcrypto
 
 courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call channel credentials delivery frame log loop main output \
-	reply server text unary)
+	reply sandbox server text unary)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	action arena behaviour call connection health ledger log main options \
-	provider_simulated request rule_file server service status_name \
-	table timer tls token units)
+	account account_file action arena behaviour call connection ec2_account \
+	ec2_batch ec2_credentials ec2_order ec2_pace ec2_query ec2_result \
+	flat_json health http_loop ini_file ledger log main options \
+	provider_ec2 provider_router provider_simulated provider_types report \
+	request rule_file server service sigv4 status_name table timer tls \
+	token units)
 # What both programs use.
 shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
-	bearer clock file memory pem utf8)
+	bearer clock file memory pem secret utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff file_rule status_code target verdict words)
+	backoff file_rule frame_format status_code target verdict words)
 proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)
@@ -253,7 +280,37 @@ unit-programs: $(unit_programs) programs
 unit: unit-programs
 	@prove --exec 'test/run-unit $(variant)' $(unit_sources)
 
+# ----------------------------------------------------------------------
+# Fuzzing
+#
+# A target says in its first lines which objects it is linked with, as a unit
+# test does.  "make fuzz" calls this with SANITIZE=fuzz.
+# ----------------------------------------------------------------------
+
+FUZZ = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
+fuzz_sources = $(patsubst %,test/fuzz/%_fuzz.c,$(FUZZ))
+fuzz_programs = $(patsubst %.c,$(variant)/%,$(fuzz_sources))
+
+$(fuzz_programs): private program_ldflags += -fsanitize=fuzzer
+
+ifneq ($(filter run-fuzz,$(MAKECMDGOALS)),)
+$(foreach source,$(fuzz_sources),$(eval $(call unit_rule,$(source))))
+endif
+
+.PHONY: run-fuzz
+run-fuzz: $(fuzz_programs)
+	@FUZZ_SECONDS=$(or $(TIME),60) prove --timer --jobs $(shell nproc) \
+		--exec 'test/fuzz/run $(variant)' $(fuzz_sources)
+
+# ----------------------------------------------------------------------
+# Static analysis
+# ----------------------------------------------------------------------
+
+.PHONY: run-lint
+run-lint: $(proto_headers)
+	@prove test/lint/run
+
 -include $(wildcard src/*.d build/proto/*.d $(variant)/src/*.d \
-	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/unit/*.d)
+	$(variant)/src/*/*.d $(variant)/proto/*.d $(variant)/test/*/*.d)
 
 endif

@@ -3,10 +3,13 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION power_action" to load this file. \quit
 
+-- Nothing but what is named here in full is found outside of pg_catalog.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 --
 -- A schema of that name may exist: after DROP EXTENSION, or because pg_dump
--- creates it first.  Whoever else owns it, or may create objects in it, could
--- replace what is called here, so both are refused.
+-- creates it first.  Whoever else owns it, may create objects in it or has
+-- done so could replace what is called here, so all that is refused.
 --
 DO $$
 DECLARE
@@ -43,6 +46,31 @@ BEGIN
 				stranger
 			USING ERRCODE = 'insufficient_privilege',
 				  HINT = 'REVOKE CREATE ON SCHEMA power_action first.';
+	END IF;
+
+	SELECT pg_catalog.pg_get_userbyid(o.refobjid)
+	INTO stranger
+	FROM pg_catalog.pg_namespace n,
+		 pg_catalog.pg_depend d,
+		 pg_catalog.pg_shdepend o
+	WHERE n.nspname = 'power_action'
+		  AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+		  AND d.refobjid = n.oid
+		  AND o.dbid = (SELECT b.oid FROM pg_catalog.pg_database b
+						WHERE b.datname = pg_catalog.current_database())
+		  AND o.classid = d.classid
+		  AND o.objid = d.objid
+		  AND o.deptype = 'o'
+		  AND o.refobjid <> n.nspowner
+		  AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r
+				   WHERE r.oid = o.refobjid)
+	LIMIT 1;
+
+	IF stranger IS NOT NULL THEN
+		RAISE EXCEPTION 'schema power_action exists and has objects of "%"',
+				stranger
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Drop them, or move them to another schema.';
 	END IF;
 END
 $$;
@@ -205,8 +233,12 @@ ALTER TABLE power_action.event
 COMMENT ON CONSTRAINT event_check ON power_action.event IS
 	'the words that action, status, agent_result and error_source know, and what goes with each status; one function, since CHECKs are compiled anew for each statement';
 
+-- Roles of one session user may differ in what they see.  A request for a
+-- cluster that does not exist, or that its role must take for that, must not
+-- meet the key of another role's request.
 CREATE UNIQUE INDEX event_request_key_idx
-	ON power_action.event (requested_by, request_key, cluster_id)
+	ON power_action.event (requested_by, request_key, cluster_id,
+						   (account_name IS NULL))
 	WHERE request_key IS NOT NULL;
 CREATE INDEX event_cluster_id_idx ON power_action.event (cluster_id);
 
@@ -262,7 +294,7 @@ COMMENT ON COLUMN power_action.event.attempts IS
 COMMENT ON COLUMN power_action.event.priority IS
 	'higher goes first, between clusters only';
 COMMENT ON COLUMN power_action.event.request_key IS
-	'key for safe repetition, unique for requested_by and cluster_id; at most 255 characters';
+	'key for safe repetition, unique for requested_by and cluster_id, apart from requests for a cluster that did not exist; at most 255 characters';
 COMMENT ON COLUMN power_action.event.superseded_by IS
 	'event of an opposite action that took its place';
 COMMENT ON COLUMN power_action.event.cancelled_by IS
@@ -276,7 +308,7 @@ COMMENT ON COLUMN power_action.event.instances_done IS
 COMMENT ON COLUMN power_action.event.instances_failed IS
 	'ids of the instances that did not, if the agent told';
 COMMENT ON INDEX power_action.event_request_key_idx IS
-	'one event for each request_key of a role and cluster';
+	'one event for each request_key of a role and cluster, and one for when there was no such cluster';
 COMMENT ON INDEX power_action.event_cluster_id_idx IS
 	'history of a cluster';
 
@@ -331,7 +363,8 @@ COMMENT ON COLUMN power_action.cancellation.reason IS
 COMMENT ON COLUMN power_action.cancellation.requested_at IS
 	'when cancel was called';
 
--- Small and hot: what the worker searches.  due_at never changes.
+-- Small and hot: what the worker searches.  due_at changes only if the clock is
+-- set back.
 CREATE TABLE power_action.job (
 	event_id bigint PRIMARY KEY,
 	cluster_id text COLLATE "C" NOT NULL,
@@ -339,6 +372,7 @@ CREATE TABLE power_action.job (
 	account_name text COLLATE "C" NOT NULL,
 	priority smallint NOT NULL,
 	due_at timestamptz NOT NULL,
+	not_before timestamptz,
 	expires_at timestamptz,
 	retry_at timestamptz,
 	origin_system bigint NOT NULL,
@@ -365,7 +399,8 @@ COMMENT ON COLUMN power_action.job.server_name IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.account_name IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.priority IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.due_at IS
-	'the later of requested_at and not_before; with event_id the order of the actions of a cluster';
+	'the later of requested_at and not_before, or earlier, but not before not_before, if the clock was set back since; with event_id the order of the actions of a cluster';
+COMMENT ON COLUMN power_action.job.not_before IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.expires_at IS 'copy from the event';
 COMMENT ON COLUMN power_action.job.retry_at IS
 	'when the next call may be made after one that did not settle it';
@@ -556,6 +591,34 @@ CREATE FUNCTION power_action.cancel_restored() RETURNS trigger
 REVOKE ALL ON FUNCTION power_action.cancel_restored() FROM PUBLIC;
 COMMENT ON FUNCTION power_action.cancel_restored() IS
 	'trigger: an event that does not come from a request function and is not final becomes cancelled, with the reason "restored"';
+
+CREATE FUNCTION power_action.check_text() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'pa_inventory_check_text'
+	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION power_action.check_text() FROM PUBLIC;
+COMMENT ON FUNCTION power_action.check_text() IS
+	'trigger: refuses control characters in the columns that are its arguments, which go to agents, messages and the log. Error 23514';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF account_name, account_id, server_name
+	ON power_action.account FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(account_name, account_id, server_name);
+COMMENT ON TRIGGER check_text ON power_action.account IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, cluster_name, account_name, region
+	ON power_action.cluster FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, cluster_name, account_name, region);
+COMMENT ON TRIGGER check_text ON power_action.cluster IS
+	'no control characters in what agents and logs get';
+
+CREATE TRIGGER check_text
+	BEFORE INSERT OR UPDATE OF cluster_id, instance_id
+	ON power_action.instance FOR EACH ROW
+	EXECUTE FUNCTION power_action.check_text(cluster_id, instance_id);
+COMMENT ON TRIGGER check_text ON power_action.instance IS
+	'no control characters in what agents and logs get';
 
 CREATE TRIGGER keep_cluster_status
 	BEFORE UPDATE OF status, status_source, status_changed_at
@@ -822,8 +885,8 @@ WITH (security_invoker = true) AS
 		   e.status,
 		   date_trunc('second', clock_timestamp() - e.requested_at) AS age,
 		   e.attempts,
-		   CASE WHEN j.due_at > clock_timestamp()
-				THEN date_trunc('second', j.due_at)
+		   CASE WHEN j.not_before > clock_timestamp()
+				THEN date_trunc('second', j.not_before)
 				WHEN j.retry_at > clock_timestamp()
 				THEN date_trunc('second', j.retry_at) END AS next_attempt,
 		   CASE
@@ -834,7 +897,7 @@ WITH (security_invoker = true) AS
 								   FROM power_action.lock_waits()
 									   AS l (event_id))
 			   THEN 'lock'
-			   WHEN j.due_at > clock_timestamp() THEN 'not before'
+			   WHEN j.not_before > clock_timestamp() THEN 'not before'
 			   WHEN NOT here.worker THEN 'worker'
 			   WHEN NOT here.enabled THEN 'disabled'
 			   WHEN e.status = 'running' AND e.agent_result = 'accepted'
@@ -1061,6 +1124,15 @@ BEGIN
 		RETURN;
 	END IF;
 
+	-- The owner may do everything; a REVOKE would take it away.
+	IF EXISTS (SELECT FROM pg_extension e
+			   JOIN pg_roles r ON r.oid = e.extowner
+			   WHERE e.extname = 'power_action'
+					 AND r.rolname = apply_access.role_name)
+	THEN
+		RETURN;
+	END IF;
+
 	SELECT count(*) > 0,
 		   count(*) FILTER (WHERE a.privilege = 'operate') > 0,
 		   count(*) FILTER (WHERE a.privilege = 'inventory') > 0
@@ -1253,17 +1325,22 @@ AS $$
 					THEN 'account_name' END,
 			   CASE WHEN j.priority <> e.priority
 					THEN 'priority' END,
+			   CASE WHEN j.not_before IS DISTINCT FROM e.not_before
+					THEN 'not_before' END,
 			   CASE WHEN j.expires_at IS DISTINCT FROM e.expires_at
 					THEN 'expires_at' END,
-			   CASE WHEN j.due_at <> greatest(e.requested_at, e.not_before)
+			   CASE WHEN j.due_at > greatest(e.requested_at, e.not_before)
+						 OR j.due_at < e.not_before
 					THEN 'due_at' END)
 	FROM power_action.job j
 	JOIN power_action.event e ON e.event_id = j.event_id
 	WHERE (j.cluster_id, j.server_name, j.account_name, j.priority,
-		   j.expires_at, j.due_at)
+		   j.not_before, j.expires_at)
 		  IS DISTINCT FROM
 		  (e.cluster_id, e.server_name, e.account_name, e.priority,
-		   e.expires_at, greatest(e.requested_at, e.not_before))
+		   e.not_before, e.expires_at)
+		  OR j.due_at > greatest(e.requested_at, e.not_before)
+		  OR j.due_at < e.not_before
 	UNION ALL
 	-- Identical ones may run together: one call answers all of them.
 	SELECT 'different actions of one cluster are running', min(e.event_id),
@@ -1296,7 +1373,9 @@ AS $$
 		  AND s.cluster_id <> e.cluster_id
 	UNION ALL
 	-- The status of a cluster that the agent has told is what its last event
-	-- confirmed.  Any other event after that may have changed it again.
+	-- confirmed.  Any other event after that may have changed it again.  Times
+	-- alone do not tell which was the last if the clock was set back: so there
+	-- must be none that was requested later and may have changed something.
 	SELECT 'cluster contradicts its last event', e.event_id, c.cluster_id,
 		   format('%s was confirmed, the status is %s', e.action, c.status)
 	FROM power_action.cluster c
@@ -1305,12 +1384,17 @@ AS $$
 		FROM power_action.event x
 		WHERE x.cluster_id = c.cluster_id
 			  AND x.finished_at IS NOT NULL
-			  AND x.error_source IS DISTINCT FROM 'request'
+			  AND (x.error_source IS DISTINCT FROM 'request'
+				   OR x.agent_result = 'unknown')
 		ORDER BY x.finished_at DESC, x.event_id DESC
 		LIMIT 1) e
 	WHERE c.status_source = 'agent'
 		  AND e.status = 'success'
 		  AND e.agent_result = 'confirmed'
+		  AND NOT EXISTS (SELECT FROM power_action.event x
+						  WHERE x.cluster_id = c.cluster_id
+								AND x.event_id > e.event_id
+								AND x.agent_result <> 'none')
 		  AND ((e.action = 'power_on' AND c.status <> 'running')
 			   OR (e.action = 'power_off' AND c.status <> 'stopped'))
 	UNION ALL

@@ -17,6 +17,7 @@
 typedef struct PaAgentServer
 {
 	Oid			oid;
+	TransactionId version;		/* who wrote the definition as it is */
 	char	   *server_name;
 	char	   *target;			/* gRPC target with its scheme */
 	bool		tls;			/* in effect, whether given or by default */

@@ -163,6 +163,8 @@ read_server(HeapTuple tuple, TupleDesc descriptor)
 	PaOptionProblem problem;
 
 	server->oid = form->oid;
+	/* the raw one outlives freezing */
+	server->version = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	server->server_name = pstrdup(NameStr(form->srvname));
 	return pa_agent_option_read(isnull ? NIL : untransformRelOptions(options),
 								server, &problem) ? server : NULL;

@@ -26,6 +26,7 @@
 
 #define UNITS_AT_ONCE		512
 #define STATEMENT_LIMIT_MS	5000	/* of the transaction that writes a batch */
+#define INSTANCES_PER_MS	10		/* that it is longer, if there are many */
 #define ALONE_LIMIT_MS		300		/* for units that go alone, in one cycle */
 #define DEFER_INITIAL_MS	50
 #define DEFER_MAX_MS		30000
@@ -63,8 +64,8 @@ pa_unit_make(PaCluster *cluster)
 
 	unit->context = context;
 	unit->cluster = cluster;
-	unit->wait_until = DT_NOBEGIN;
-	unit->next_try = DT_NOBEGIN;
+	unit->wait_until = PA_INSTANT_NEVER;
+	unit->next_try = PA_INSTANT_PAST;
 	return unit;
 }
 
@@ -90,8 +91,9 @@ pa_unit_add(PaUnit *unit, PaJob *job, PaEventStatus status)
 	outcome->status = status;
 	outcome->agent_result = job->agent_result;
 	outcome->attempts = job->attempts;
+	outcome->requested_at = job->requested_at;
 	outcome->started_at = job->started_at;
-	outcome->finished_at = GetCurrentTimestamp();
+	outcome->finished_at = pa_unit_time(outcome, GetCurrentTimestamp());
 	outcome->instances_total = -1;
 	outcome->instances_done = -1;
 	outcome->retry_at = DT_NOBEGIN;
@@ -101,6 +103,12 @@ pa_unit_add(PaUnit *unit, PaJob *job, PaEventStatus status)
 		pa_queue_detach_job(job);
 	MemoryContextSwitchTo(old);
 	return outcome;
+}
+
+TimestampTz
+pa_unit_time(const PaOutcome *outcome, TimestampTz time)
+{
+	return Max(time, Max(outcome->requested_at, outcome->started_at));
 }
 
 char *
@@ -290,6 +298,22 @@ drop_earlier_changes(PaClusterChange **changes, int count)
 }
 
 /*
+ * How long the transaction that writes these units may take, in ms.  A cluster
+ * may have so many instances that its unit never came through otherwise.
+ */
+static int
+time_limit(PaUnit **units, int count)
+{
+	int64		instances = 0;
+
+	for (int i = 0; i < count; i++)
+		if (units[i]->change)
+			instances += units[i]->change->instance_count;
+	return STATEMENT_LIMIT_MS +
+		(int) Min(instances / INSTANCES_PER_MS, PG_INT32_MAX / 2);
+}
+
+/*
  * One transaction for these units.  Returns how many of them were written:
  * those at the front of the array.
  */
@@ -307,7 +331,7 @@ write_units(PaUnit **units, int count)
 	PaEventRange asked;
 
 	pa_worker_begin_transaction();
-	enable_timeout_after(STATEMENT_TIMEOUT, STATEMENT_LIMIT_MS);
+	enable_timeout_after(STATEMENT_TIMEOUT, time_limit(units, count));
 
 	kept = lock_clusters(units, count);
 	for (int i = 0; i < kept; i++)
@@ -375,13 +399,13 @@ finish_unit(PaUnit *unit)
 			job->attempts = outcome->attempts;
 			job->started_at = outcome->started_at;
 			job->agent_result = outcome->agent_result;
-			job->retry_at = outcome->retry_at;
+			pa_queue_set_retry(job, outcome->retry_at);
 		}
 	}
 
 	if (cluster == NULL)
 		 /* nobody's turn ends with it */ ;
-	else if (!TIMESTAMP_IS_NOBEGIN(unit->wait_until) && cluster->confirming &&
+	else if (unit->wait_until != PA_INSTANT_NEVER && cluster->confirming &&
 			 !dlist_is_empty(&cluster->jobs) &&
 			 pa_queue_first_job(cluster)->in_call)
 		pa_queue_wait(cluster, unit->wait_until);
@@ -440,10 +464,10 @@ forget_trouble(PaUnit *unit)
 
 /* Not now: the unit comes again, later each time. */
 static void
-defer_unit(PaUnit *unit, TimestampTz now)
+defer_unit(PaUnit *unit, PaInstant now)
 {
 	unit->failures++;
-	unit->next_try = TimestampTzPlusMilliseconds(now, 1 +
+	unit->next_try = pa_clock_after(now, 1 +
 		pa_backoff_delay(DEFER_INITIAL_MS, DEFER_MAX_MS, unit->failures, 1.0));
 	dlist_push_tail(&pending, &unit->node);
 	pending_count++;
@@ -472,7 +496,7 @@ give_up_writing(PaUnit *unit, const ErrorData *error)
 	unit->unresolved = 0;
 	/* an event that does not fail is asked for again, not ordered again */
 	if (unit->outcome_count > 0)
-		unit->wait_until = DT_NOBEGIN;
+		unit->wait_until = PA_INSTANT_NEVER;
 	for (int i = 0; i < unit->outcome_count; i++)
 	{
 		PaOutcome  *outcome = unit->outcomes[i];
@@ -491,7 +515,7 @@ give_up_writing(PaUnit *unit, const ErrorData *error)
  * unit is to blame for.
  */
 static int
-write_or_defer(PaUnit **units, int count, TimestampTz now)
+write_or_defer(PaUnit **units, int count, PaInstant now)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	volatile int written = 0;
@@ -574,7 +598,7 @@ write_or_defer(PaUnit **units, int count, TimestampTz now)
 int
 pa_apply_pending(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	PaInstant	now = pa_clock_now();
 	PaUnit	  **batch = palloc(sizeof(PaUnit *) * UNITS_AT_ONCE);
 	PaUnit	  **alone = palloc(sizeof(PaUnit *) * UNITS_AT_ONCE);
 	int			batch_count = 0;
@@ -607,8 +631,7 @@ pa_apply_pending(void)
 	 */
 	for (int i = 0; i < alone_count; i++)
 	{
-		if (i > 0 && TimestampDifferenceExceeds(now, GetCurrentTimestamp(),
-												ALONE_LIMIT_MS))
+		if (i > 0 && pa_clock_now() >= pa_clock_after(now, ALONE_LIMIT_MS))
 		{
 			dlist_push_tail(&pending, &alone[i]->node);
 			pending_count++;
@@ -621,10 +644,10 @@ pa_apply_pending(void)
 	return written;
 }
 
-TimestampTz
+PaInstant
 pa_apply_next_try(void)
 {
-	TimestampTz next = DT_NOEND;
+	PaInstant	next = PA_INSTANT_NEVER;
 	int64		lock_waits[PA_MAX_LOCK_WAITS];
 	int			lock_wait_count = 0;
 	dlist_iter	iter;
@@ -635,7 +658,7 @@ pa_apply_next_try(void)
 		PaUnit	   *unit = dlist_container(PaUnit, node, iter.cur);
 
 		next = Min(next, unit->next_try);
-		if (unit->next_try == DT_NOBEGIN)
+		if (unit->next_try == PA_INSTANT_PAST)
 			continue;
 		deferred_units++;
 		for (int i = 0; unit->lock_wait && i < unit->outcome_count &&

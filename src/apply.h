@@ -33,14 +33,14 @@ typedef struct PaUnit
 	/* an event that leaves it open what the cluster is: ask; 0: none */
 	int64		unresolved;
 	const char *unresolved_cluster;
-	/* once written: when to ask how far the order has come; DT_NOBEGIN: never */
-	TimestampTz wait_until;
+	/* once written: when to ask how far the order has come, or never */
+	PaInstant	wait_until;
 	/* how often it could not be written, and when to try again */
 	bool		alone;
 	bool		lock_wait;
 	bool		troubled;		/* by an error that passes */
 	int			failures;
-	TimestampTz next_try;
+	PaInstant	next_try;		/* PA_INSTANT_PAST: it was never deferred */
 } PaUnit;
 
 /*
@@ -54,6 +54,12 @@ extern PaUnit *pa_unit_make(PaCluster *cluster);
  * the caller sets in the result; the rest is filled in from the job.
  */
 extern PaOutcome *pa_unit_add(PaUnit *unit, PaJob *job, PaEventStatus status);
+
+/*
+ * A time for the tables at which something happened after the request and, if
+ * there was a call, after that began: the clock may have been set back.
+ */
+extern TimestampTz pa_unit_time(const PaOutcome *outcome, TimestampTz time);
 
 extern char *pa_unit_strdup(PaUnit *unit, const char *text);
 
@@ -75,8 +81,8 @@ extern void pa_unit_submit(PaUnit *unit);
  */
 extern int	pa_apply_pending(void);
 
-/* When pa_apply_pending has something to do; DT_NOEND: never. */
-extern TimestampTz pa_apply_next_try(void);
+/* When pa_apply_pending has something to do. */
+extern PaInstant pa_apply_next_try(void);
 
 /* for the status of the worker */
 extern int64 pa_apply_finished_events(void);

@@ -26,19 +26,45 @@ pa_argument_check_not_null(const char *argument, bool isnull)
 				 errmsg("argument \"%s\" must not be null", argument)));
 }
 
-/* C0, DEL, and in UTF-8 also C1. */
+/*
+ * C0, DEL, and C1, in the encodings that are known to have it: a terminal may
+ * take 0x9b for the beginning of an escape sequence.  "available" counts the
+ * bytes from the character on.  In SQL_ASCII bytes may be of UTF-8, which
+ * clients will take them for; anything else that they mean is not known.
+ */
 static bool
-is_control(const unsigned char *character, int length)
+is_control(const unsigned char *character, int available)
 {
-	if (length == 1)
-		return *character < 0x20 || *character == 0x7f;
-	return length == 2 && GetDatabaseEncoding() == PG_UTF8 &&
-		character[0] == 0xc2 && character[1] < 0xa0;
+	if (character[0] < 0x20 || character[0] == 0x7f)
+		return true;
+	switch (GetDatabaseEncoding())
+	{
+		case PG_UTF8:
+		case PG_SQL_ASCII:
+			return available >= 2 && character[0] == 0xc2 &&
+				character[1] >= 0x80 && character[1] < 0xa0;
+		case PG_LATIN1:
+		case PG_LATIN2:
+		case PG_LATIN3:
+		case PG_LATIN4:
+		case PG_LATIN5:
+		case PG_LATIN6:
+		case PG_LATIN7:
+		case PG_LATIN8:
+		case PG_LATIN9:
+		case PG_LATIN10:
+		case PG_ISO_8859_5:
+		case PG_ISO_8859_6:
+		case PG_ISO_8859_7:
+		case PG_ISO_8859_8:
+			return character[0] >= 0x80 && character[0] < 0xa0;
+		default:
+			return false;
+	}
 }
 
-/* A value as an error message can show it: not too long, no control. */
-static char *
-shown(const text *value)
+char *
+pa_argument_shown(const text *value)
 {
 	const char *data = VARDATA_ANY(value);
 	int			length = VARSIZE_ANY_EXHDR(value);
@@ -50,7 +76,7 @@ shown(const text *value)
 	{
 		int			width = pg_mblen(data + i);
 
-		if (is_control((const unsigned char *) data + i, width))
+		if (is_control((const unsigned char *) data + i, length - i))
 			for (int n = 0; n < width; n++)
 				appendStringInfo(&result, "\\x%02x",
 								 (unsigned char) data[i + n]);
@@ -61,6 +87,18 @@ shown(const text *value)
 	if (cut < length)
 		appendStringInfoString(&result, "...");
 	return result.data;
+}
+
+bool
+pa_argument_has_control(const text *value)
+{
+	const char *data = VARDATA_ANY(value);
+	int			length = VARSIZE_ANY_EXHDR(value);
+
+	for (int i = 0; i < length; i += pg_mblen(data + i))
+		if (is_control((const unsigned char *) data + i, length - i))
+			return true;
+	return false;
 }
 
 void
@@ -80,21 +118,15 @@ pa_argument_check_text(const char *argument, const text *value,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" is too long: \"%s\"", argument,
-						shown(value)),
+						pa_argument_shown(value)),
 				 errdetail("It has %d %s; %d are allowed.", length,
 						   in_bytes ? "bytes" : "characters", max_length)));
 
-	for (int i = 0; i < bytes;)
-	{
-		int			width = pg_mblen(data + i);
-
-		if (is_control((const unsigned char *) data + i, width))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("argument \"%s\" has a control character: \"%s\"",
-							argument, shown(value))));
-		i += width;
-	}
+	if (pa_argument_has_control(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" has a control character: \"%s\"",
+						argument, pa_argument_shown(value))));
 }
 
 void

@@ -25,6 +25,14 @@ extern void pa_argument_check_not_empty(const char *argument,
 extern void pa_argument_check_text(const char *argument, const text *value,
 								   int max_length, bool in_bytes);
 
+/*
+ * For text that is no argument.  Does it have control characters: C0, DEL,
+ * and C1 where the encoding shows them?  And itself as an error can show it,
+ * palloc'd: cut, with control characters as escapes.
+ */
+extern bool pa_argument_has_control(const text *value);
+extern char *pa_argument_shown(const text *value);
+
 /* Not infinite. */
 extern void pa_argument_check_time(const char *argument, TimestampTz value);
 

@@ -29,6 +29,9 @@ static int64 complete_to;
 static int64 look_highest;
 static FullTransactionId look_xmax;
 
+static bool found_ahead;
+static TimestampTz ahead_until = DT_NOBEGIN;
+
 /* Lanes in the table, from the beginning. */
 static void
 discover_lanes(void)
@@ -46,20 +49,47 @@ discover_lanes(void)
 }
 
 void
-pa_claim_start(void)
+pa_claim_start(TimestampTz until)
 {
-	pa_queue_set_start(pa_job_store_highest(), GetCurrentTimestamp());
+	pa_queue_set_start(pa_job_store_highest(), until);
 	complete_to = 0;
 	look_highest = 0;
 	look_xmax = InvalidFullTransactionId;
 	discover_lanes();
 }
 
+/* What was taken to memory is held now, or waits, or is forgotten. */
+static void
+end_taking(void)
+{
+	List	   *servers = pa_queue_servers();
+	ListCell   *cell;
+
+	foreach(cell, servers)
+		((PaServer *) lfirst(cell))->taken = 0;
+}
+
 void
 pa_claim_restart(void)
 {
+	end_taking();
 	pa_queue_forget_unsent();
 	discover_lanes();
+}
+
+void
+pa_claim_expect_ahead(TimestampTz until)
+{
+	ahead_until = Max(ahead_until, until);
+}
+
+bool
+pa_claim_found_ahead(void)
+{
+	bool		found = found_ahead;
+
+	found_ahead = false;
+	return found;
 }
 
 /* true if clusters of this server are wanted in memory at all */
@@ -72,7 +102,8 @@ server_takes(const PaServer *server)
 
 /*
  * Room in memory for clusters of this server and priority.  What is there
- * with a lower priority takes none away: it goes later anyway.
+ * with a lower priority takes none away: it goes later anyway.  What is being
+ * taken takes it from all.
  */
 static int
 priority_room(PaServer *server, int16 priority)
@@ -80,7 +111,7 @@ priority_room(PaServer *server, int16 priority)
 	if (!server_takes(server))
 		return 0;
 	return server->options.max_concurrent_calls -
-		pa_queue_held_before(server, priority);
+		pa_queue_held_before(server, priority) - server->taken;
 }
 
 static bool
@@ -90,7 +121,8 @@ lane_has_room(const PaLane *lane)
 
 	if (!server_takes(server))
 		return false;
-	return server->held < server->options.max_concurrent_calls ||
+	return server->held + server->taken <
+		server->options.max_concurrent_calls ||
 		priority_room(server, lane->priority) > 0;
 }
 
@@ -105,9 +137,18 @@ note_place(const PaJobPlace *place, TimestampTz now)
 	pa_ending_note_expiry(place->expires_at);
 	lane = pa_queue_lane(&place->lane);
 	if (place->due_at > now)
+	{
 		lane->next_due = Min(lane->next_due, place->due_at);
+		/* it may well have been requested since "now" */
+		if (place->not_before < place->due_at &&
+			place->due_at > GetCurrentTimestamp())
+			found_ahead = true;
+	}
 	else if (lane_has_room(lane))
+	{
 		pa_queue_cluster_due(place->cluster_id);
+		lane->server->taken++;
+	}
 	else
 		pa_queue_read_lane_from(lane, place->due_at);
 }
@@ -117,10 +158,12 @@ note_place(const PaJobPlace *place, TimestampTz now)
  * What is in memory already is passed over.
  */
 static void
-note_many(void)
+note_many(TimestampTz now)
 {
 	pa_queue_read_lanes_again(NULL);
 	discover_lanes();
+	if (now < ahead_until && pa_job_store_any_ahead(GetCurrentTimestamp()))
+		found_ahead = true;
 }
 
 void
@@ -133,7 +176,7 @@ pa_claim_arrivals(const PaEventRange *ranges, int count, TimestampTz now)
 
 		if (ranges[i].high - ranges[i].low >= SMALL_ARRIVAL)
 		{
-			note_many();
+			note_many(now);
 			return;
 		}
 		places = pa_job_store_places(ranges[i], SMALL_ARRIVAL);
@@ -166,7 +209,7 @@ pa_claim_look(TimestampTz now)
 	range.high = PG_INT64_MAX;
 	places = pa_job_store_places(range, SMALL_ARRIVAL + 1);
 	if (list_length(places) > SMALL_ARRIVAL)
-		note_many();
+		note_many(now);
 	else
 		foreach(cell, places)
 			note_place(lfirst(cell), now);
@@ -204,6 +247,8 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 			!lane->exhausted)
 			lane_count++;
 	}
+	if (lane_count == 0)
+		return 0;
 
 	lanes = palloc(sizeof(PaLane *) * lane_count);
 	requests = palloc0(sizeof(PaLaneRequest) * lane_count);
@@ -283,18 +328,17 @@ read_lanes(TimestampTz now)
 	{
 		PaServer   *server = lfirst(cell);
 		int			below = PG_INT16_MAX + 1;
-		int			taken = 0;
 		int16		priority = 0;
 
 		while (server_takes(server) &&
 			   next_priority(server, below, now, &priority))
 		{
-			int			room = priority_room(server, priority) - taken;
+			int			room = priority_room(server, priority);
 
 			/* the lower ones have no more of it */
 			if (room <= 0)
 				break;
-			taken += read_priority(server, priority, room, now);
+			server->taken += read_priority(server, priority, room, now);
 			below = priority;
 		}
 	}
@@ -373,7 +417,7 @@ resolve_cluster(PaCluster *cluster, TimestampTz now)
 	}
 
 	first = pa_queue_first_job(cluster);
-	if (first->retry_at > now && first->retry_at != DT_NOEND)
+	if (first->retry_at > pa_clock_now())
 		pa_queue_wait(cluster, first->retry_at);
 	else
 		pa_queue_make_ready(cluster);
@@ -422,6 +466,7 @@ pa_claim_jobs(TimestampTz now)
 {
 	read_lanes(now);
 	load_clusters(now);
+	end_taking();
 }
 
 bool

@@ -19,12 +19,24 @@
 
 /*
  * At the start of the worker: all lanes, from the beginning.  What is in the
- * table now may have been sent by a predecessor.
+ * table and was due by "until" may have been sent by a predecessor.
  */
-extern void pa_claim_start(void);
+extern void pa_claim_start(TimestampTz until);
 
 /* After an error: what was read is read again. */
 extern void pa_claim_restart(void);
+
+/*
+ * The clock was set back.  Until it is what it was, sessions may commit what
+ * they requested before.
+ */
+extern void pa_claim_expect_ahead(TimestampTz until);
+
+/*
+ * true once after a job was seen that is due when it was requested, and yet
+ * after the time that it is.
+ */
+extern bool pa_claim_found_ahead(void);
 
 /* Jobs with ids in these ranges were committed. */
 extern void pa_claim_arrivals(const PaEventRange *ranges, int count,

@@ -16,17 +16,20 @@
 
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
 #include "utils/memutils.h"
 
 #include "courier_link.h"
+#include "frame_format.h"
 
 #define COURIER_PROGRAM		"power_action_courier"
 #define COURIER_FD			3
-#define COURIER_PROTOCOL	1
-#define FRAME_HEADER		4
-#define MAX_FRAME			(64 * 1024 * 1024)
 #define READ_CHUNK			(128 * 1024)
+
+/*
+ * What a frame may unpack to.  The largest result has some 60 MB; a frame of
+ * the same size made by an enemy could have gigabytes.
+ */
+#define UNPACKED_LIMIT		((Size) 256 * 1024 * 1024)
 
 static pid_t courier_pid = 0;
 static pgsocket courier_socket = PGINVALID_SOCKET;
@@ -37,9 +40,15 @@ static bool receiving = false;	/* still set: an error cut a receive short */
 static StringInfoData outgoing;
 static StringInfoData incoming;
 
+static Size unpacked;			/* bytes of the present frame */
+
+/* NULL, which ends the unpacking, for a frame that unpacks to too much */
 static void *
 frame_alloc(void *context, size_t size)
 {
+	if (size > UNPACKED_LIMIT - unpacked)
+		return NULL;
+	unpacked += size;
 	return palloc(size);
 }
 
@@ -78,8 +87,10 @@ spawn_courier(int peer, pid_t *pid)
 {
 	char		path[MAXPGPATH];
 	char		fd_text[16];
-	char	   *arguments[] = {COURIER_PROGRAM, "--fd", fd_text, NULL};
-	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", NULL};
+	char	   *arguments[] = {(char *) COURIER_PROGRAM, (char *) "--fd", fd_text,
+	NULL};
+	char	   *environment[] = {(char *) "PATH=/usr/bin:/bin",
+	(char *) "LC_ALL=C", NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t	signals;
@@ -240,15 +251,15 @@ void
 pa_courier_send(const Courier__Frame *frame)
 {
 	size_t		length = courier__frame__get_packed_size(frame);
-	uint32		header = pg_hton32((uint32) length);
+	uint8_t    *place;
 
 	if (courier_socket == PGINVALID_SOCKET)
 		return;
-	enlargeStringInfo(&outgoing, FRAME_HEADER + length);
-	memcpy(outgoing.data + outgoing.len, &header, FRAME_HEADER);
-	courier__frame__pack(frame, (uint8_t *) outgoing.data + outgoing.len +
-						 FRAME_HEADER);
-	outgoing.len += FRAME_HEADER + length;
+	enlargeStringInfo(&outgoing, PA_FRAME_HEADER + length);
+	place = (uint8_t *) outgoing.data + outgoing.len;
+	pa_frame_put_header(place, length);
+	courier__frame__pack(frame, place + PA_FRAME_HEADER);
+	outgoing.len += PA_FRAME_HEADER + length;
 }
 
 void
@@ -280,23 +291,36 @@ pa_courier_flush(void)
 	}
 }
 
+static void
+log_confinement(const Courier__Hello *hello)
+{
+	const char *by = hello->seccomp ?
+		hello->landlock ? "seccomp and Landlock" : "seccomp only" :
+		hello->landlock ? "Landlock only" : "nothing of the kernel's";
+
+	ereport(LOG,
+			(errmsg("power_action courier has started, with process id %d, confined by %s",
+					(int) courier_pid, by)));
+}
+
 /* One frame, complete.  Returns why the courier cannot go on, or NULL. */
 static const char *
-receive_frame(const char *data, size_t length, PaFrameHandler handler)
+receive_frame(const uint8_t *data, size_t length, PaFrameHandler handler)
 {
 	Courier__Frame *frame;
 
-	frame = courier__frame__unpack(&frame_allocator, length,
-								   (const uint8_t *) data);
+	unpacked = 0;
+	frame = courier__frame__unpack(&frame_allocator, length, data);
 	if (frame == NULL)
 		return "it sent a frame that cannot be read";
 
 	if (!courier_greeted)
 	{
 		if (frame->body_case != COURIER__FRAME__BODY_HELLO ||
-			frame->hello->protocol_version != COURIER_PROTOCOL)
+			frame->hello->protocol_version != PA_FRAME_PROTOCOL)
 			return "it is of another version";
 		courier_greeted = true;
+		log_confinement(frame->hello);
 		return NULL;
 	}
 	handler(frame);
@@ -309,20 +333,20 @@ receive_frames(PaFrameHandler handler)
 {
 	const char *problem = NULL;
 
-	while (problem == NULL && incoming.len - incoming.cursor >= FRAME_HEADER)
+	while (problem == NULL)
 	{
-		uint32		length;
+		const uint8_t *bytes = (uint8_t *) incoming.data + incoming.cursor;
+		size_t		size;
+		PaFrameStatus status = pa_frame_find(bytes,
+											 incoming.len - incoming.cursor,
+											 &size);
 
-		memcpy(&length, incoming.data + incoming.cursor, FRAME_HEADER);
-		length = pg_ntoh32(length);
-		if (length == 0 || length > MAX_FRAME)
-			return "it sent a frame of a length that cannot be";
-		if ((uint32) (incoming.len - incoming.cursor - FRAME_HEADER) < length)
+		if (status == PA_FRAME_PARTIAL)
 			break;
-		incoming.cursor += FRAME_HEADER;
-		problem = receive_frame(incoming.data + incoming.cursor, length,
-								handler);
-		incoming.cursor += length;
+		if (status == PA_FRAME_INVALID)
+			return "it sent a frame of a length that cannot be";
+		problem = receive_frame(bytes + PA_FRAME_HEADER, size, handler);
+		incoming.cursor += PA_FRAME_HEADER + size;
 	}
 
 	if (incoming.cursor > 0)
@@ -354,7 +378,7 @@ pa_courier_receive(PaFrameHandler handler)
 		got = recv(courier_socket, incoming.data + incoming.len, READ_CHUNK, 0);
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (got < 0 && errno == EAGAIN)
 			return true;
 		if (got <= 0)
 		{

@@ -14,6 +14,7 @@
 #include "apply.h"
 #include "courier_link.h"
 #include "dispatch.h"
+#include "ending.h"
 #include "settings.h"
 #include "status_code.h"
 #include "target_store.h"
@@ -61,13 +62,26 @@ encode_option(const char *text)
 	return text ? pa_wire_text_encode(text) : (char *) "";
 }
 
+/*
+ * The courier knows servers by name.  One that UTF-8 does not have must not
+ * become the name of another.
+ */
+static char *
+wire_server_name(const PaServer *server)
+{
+	char	   *name = pa_wire_text_encode_name(server->name);
+
+	return name ? name : psprintf("server %u of %s", server->options.oid,
+								  pa_wire_text_encode(server->name));
+}
+
 static void
 send_configure(const PaServer *server)
 {
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Configure configure = COURIER__CONFIGURE__INIT;
 
-	configure.server_name = pa_wire_text_encode(server->name);
+	configure.server_name = wire_server_name(server);
 	configure.generation = server->generation;
 	configure.target = pa_wire_text_encode(server->options.target);
 	configure.connect_timeout_ms = server->options.connect_timeout;
@@ -91,7 +105,7 @@ send_remove(const PaServer *server)
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Remove message = COURIER__REMOVE__INIT;
 
-	message.server_name = pa_wire_text_encode(server->name);
+	message.server_name = wire_server_name(server);
 	frame.body_case = COURIER__FRAME__BODY_REMOVE;
 	frame.remove = &message;
 	pa_courier_send(&frame);
@@ -128,12 +142,15 @@ pa_dispatch_servers(TimestampTz now)
 		bool		connect = !server->defined ||
 			!pa_agent_option_same_connection(&server->options, options);
 
+		/* an administrator who alters a stopped server wants it to go on */
+		if (server->state == PA_AGENT_STOPPED &&
+			server->options.version != options->version)
+			connect = true;
 		copy_options(server, options);
 		server->defined = true;
 		server->changed = true;
 		known = list_delete_ptr(known, server);
-		/* an administrator who changes a stopped server wants it to go on */
-		if (!connect && server->state != PA_AGENT_STOPPED)
+		if (!connect)
 			continue;
 		server->generation = ++last_generation;
 		server->lacks_states = false;
@@ -267,11 +284,11 @@ fail_group(PaCluster *cluster, int code, const char *message)
 		if (!job->in_call)
 			continue;
 		outcome = pa_unit_add(unit, job, PA_EVENT_FAILED);
-		if (job->maybe_sent)
-			outcome->agent_result = PA_RESULT_UNKNOWN;
+		outcome->agent_result = pa_ending_result(job);
 		pa_unit_fail(unit, outcome, PA_ERROR_REQUEST, pa_status_name(code),
 					 message);
 	}
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 
@@ -306,6 +323,13 @@ method_of(PaAction action, bool asking)
 		COURIER__METHOD__METHOD_POWER_ON : COURIER__METHOD__METHOD_POWER_OFF;
 }
 
+static const char *
+account_of_call(const PaCluster *cluster, const PaTarget *target)
+{
+	return cluster->server->options.send_account_id ?
+		target->account_id : target->account_name;
+}
+
 static void
 send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 {
@@ -329,11 +353,10 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 		ids[i] = pa_wire_text_encode(cluster->instance_ids[i]);
 
 	call.call_id = ++last_call_id;
-	call.server_name = pa_wire_text_encode(server->name);
+	call.server_name = wire_server_name(server);
 	call.method = method_of(first->action, cluster->asking);
 	call.timeout_ms = server->options.call_timeout;
-	call.account = pa_wire_text_encode(server->options.send_account_id ?
-						   target->account_id : target->account_name);
+	call.account = pa_wire_text_encode(account_of_call(cluster, target));
 	call.region = pa_wire_text_encode(target->region);
 	call.cluster_id = pa_wire_text_encode(cluster->cluster_id);
 	call.n_instance_ids = cluster->instance_count;
@@ -352,10 +375,33 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 	pa_queue_start_call(cluster, call.call_id, now);
 }
 
+/* NULL if all names can be told to the agent; or what is wrong with one. */
+static char *
+name_that_cannot_be_sent(const PaCluster *cluster, const PaTarget *target)
+{
+	const char *names[] = {
+		cluster->cluster_id, account_of_call(cluster, target), target->region
+	};
+	const char *kinds[] = {"cluster_id", "account", "region", "instance_id"};
+
+	for (int i = 0; i < 3 + target->instance_count; i++)
+	{
+		const char *name = i < 3 ? names[i] : target->instance_ids[i - 3];
+
+		if (pa_wire_text_encode_name(name) == NULL)
+			return psprintf("%s \"%s\" cannot be sent: it is not valid in the encoding of the database, or UTF-8 does not have it",
+							kinds[Min(i, 3)],
+							pa_wire_text_decode(pa_wire_text_encode(name)));
+	}
+	return NULL;
+}
+
 /* A cluster with what was read of it: its call, or why there is none. */
 static void
 dispatch_cluster(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 {
+	char	   *problem;
+
 	if (pa_queue_first_job(cluster)->action == PA_ACTION_INVALID)
 		fail_group(cluster, PA_STATUS_INTERNAL, "the event does not exist");
 	else if (!target->found)
@@ -375,6 +421,9 @@ dispatch_cluster(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 		fail_group(cluster, PA_STATUS_FAILED_PRECONDITION,
 				   psprintf("account \"%s\" has no account_id, which server \"%s\" sends",
 							target->account_name, cluster->server->name));
+	else if (!cluster->confirming &&
+			 (problem = name_that_cannot_be_sent(cluster, target)) != NULL)
+		fail_group(cluster, PA_STATUS_FAILED_PRECONDITION, problem);
 	else
 	{
 		/* who only asks again keeps to the instances that were ordered */

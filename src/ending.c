@@ -9,7 +9,6 @@
 
 #include "utils/timestamp.h"
 
-#include "apply.h"
 #include "ending.h"
 #include "settings.h"
 #include "status_code.h"
@@ -19,7 +18,7 @@
 #define GIVE_UP_INTERVAL_MS	1000
 
 static TimestampTz next_expiry = DT_NOBEGIN;	/* of the jobs in the table */
-static TimestampTz next_give_up = DT_NOBEGIN;
+static PaInstant next_give_up = PA_INSTANT_PAST;
 
 void
 pa_ending_note_expiry(TimestampTz expires_at)
@@ -27,44 +26,60 @@ pa_ending_note_expiry(TimestampTz expires_at)
 	next_expiry = Min(next_expiry, expires_at);
 }
 
-/* What is known of an order that may or may not have been sent before. */
-static PaAgentResult
-result_unless_sent(const PaJob *job)
+PaAgentResult
+pa_ending_result(const PaJob *job)
 {
 	if (job->maybe_sent && job->agent_result != PA_RESULT_ACCEPTED)
 		return PA_RESULT_UNKNOWN;
 	return job->agent_result;
 }
 
-/*
- * The outcome of a job that ends without a call.  If its order may have been
- * carried out all the same, nobody knows what the cluster is now; an agent
- * that can be asked is asked, unless another job of the cluster tells.
- */
-static PaOutcome *
-end_job(PaUnit *unit, PaJob *job, PaEventStatus status)
+void
+pa_ending_leave_unknown(PaUnit *unit, const PaJob *job,
+						const PaCluster *cluster)
 {
-	PaCluster  *cluster = job->cluster;
-	PaOutcome  *outcome = pa_unit_add(unit, job, status);
-	PaServer   *server = pa_queue_find_server(job->server_name);
+	const PaServer *server = pa_queue_find_server(job->server_name);
+	const PaOutcome *unknown = NULL;
+	int			left = cluster ? cluster->job_count : 0;
 
-	outcome->agent_result = result_unless_sent(job);
-	if (outcome->agent_result != PA_RESULT_UNKNOWN ||
-		job->action == PA_ACTION_REFRESH)
-		return outcome;
+	for (int i = 0; i < unit->outcome_count; i++)
+	{
+		const PaOutcome *outcome = unit->outcomes[i];
+
+		if (outcome->status < PA_EVENT_SUCCESS)
+			continue;			/* it goes on */
+		/* those of a cluster's turn stay with it until they are written */
+		if (unit->cluster)
+			left--;
+		if (unknown == NULL && outcome->action != PA_ACTION_REFRESH &&
+			outcome->agent_result == PA_RESULT_UNKNOWN)
+			unknown = outcome;
+	}
+	if (unknown == NULL)
+		return;
 
 	unit->change = MemoryContextAllocZero(unit->context,
 										  sizeof(PaClusterChange));
 	unit->change->cluster_id = pa_unit_strdup(unit, job->cluster_id);
 	unit->change->status = PA_POWER_UNKNOWN;
 	unit->change->from_agent = true;
-	if (pa_resolve_unknown && server != NULL && server->defined &&
-		!server->lacks_states &&
-		(cluster == NULL || dlist_is_empty(&cluster->jobs)))
+	if (pa_resolve_unknown && left == 0 && server != NULL &&
+		server->defined && !server->lacks_states)
 	{
-		unit->unresolved = job->event_id;
+		unit->unresolved = unknown->event_id;
 		unit->unresolved_cluster = unit->change->cluster_id;
 	}
+}
+
+/* The outcome of a job that ends without a call. */
+static PaOutcome *
+end_job(PaUnit *unit, PaJob *job, PaEventStatus status)
+{
+	PaCluster  *cluster = job->cluster;
+	PaOutcome  *outcome = pa_unit_add(unit, job, status);
+
+	outcome->agent_result = pa_ending_result(job);
+	pa_ending_leave_unknown(unit, job, cluster);
 	return outcome;
 }
 
@@ -216,7 +231,7 @@ sweep_given_up(TimestampTz now)
 	ListCell   *server_cell;
 	TimestampTz due_before;
 
-	next_give_up = TimestampTzPlusMilliseconds(now, GIVE_UP_INTERVAL_MS);
+	next_give_up = pa_clock_after(pa_clock_now(), GIVE_UP_INTERVAL_MS);
 	if (pa_give_up_after == 0 || !pa_enabled)
 		return;
 	due_before = TimestampTzPlusMilliseconds(now,
@@ -245,7 +260,7 @@ sweep_given_up(TimestampTz now)
 			ended++;
 		}
 		if (list_length(late) == SWEEP_LIMIT && ended > 0)
-			next_give_up = now;
+			next_give_up = PA_INSTANT_PAST;
 	}
 }
 
@@ -254,7 +269,7 @@ pa_ending_sweep(TimestampTz now)
 {
 	if (next_expiry <= now)
 		sweep_expired(now);
-	if (next_give_up <= now)
+	if (next_give_up <= pa_clock_now())
 		sweep_given_up(now);
 }
 
@@ -354,11 +369,18 @@ any_may_give_up(void)
 bool
 pa_ending_has_work(TimestampTz now)
 {
-	return next_expiry <= now || (next_give_up <= now && any_may_give_up());
+	return next_expiry <= now ||
+		(next_give_up <= pa_clock_now() && any_may_give_up());
 }
 
 TimestampTz
-pa_ending_next_time(void)
+pa_ending_next_expiry(void)
 {
-	return any_may_give_up() ? Min(next_expiry, next_give_up) : next_expiry;
+	return next_expiry;
+}
+
+PaInstant
+pa_ending_next_give_up(void)
+{
+	return any_may_give_up() ? next_give_up : PA_INSTANT_NEVER;
 }

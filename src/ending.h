@@ -6,14 +6,28 @@
  *
  * Called in the worker only, inside a transaction that reads.  What is
  * decided becomes units (apply.h).  If a predecessor, or an attempt before,
- * may have sent the order, the event says that its result is unknown.
+ * may have sent the order, the event says that its result is unknown; what
+ * that means for the cluster, here and after a call, is decided here, too.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PA_ENDING_H
 #define PA_ENDING_H
 
+#include "apply.h"
 #include "queue.h"
+
+/* What is known of an order for which no (other) call will be made. */
+extern PaAgentResult pa_ending_result(const PaJob *job);
+
+/*
+ * If orders of this unit end with an unknown result, so is what their cluster
+ * is now, and an agent that can be asked is asked.  Call it when all outcomes
+ * have been added.  job: any of the unit's.  cluster: theirs, NULL if it is
+ * not in memory; the agent is not asked if another of its jobs will tell.
+ */
+extern void pa_ending_leave_unknown(PaUnit *unit, const PaJob *job,
+									const PaCluster *cluster);
 
 /* A job that nothing is under way for; it leaves its cluster. */
 extern void pa_ending_supersede(PaJob *job, const PaJob *by);
@@ -27,7 +41,8 @@ extern void pa_ending_note_expiry(TimestampTz expires_at);
 /* Jobs that are too late: expired, or their agent is away for too long. */
 extern void pa_ending_sweep(TimestampTz now);
 extern bool pa_ending_has_work(TimestampTz now);
-extern TimestampTz pa_ending_next_time(void);
+extern TimestampTz pa_ending_next_expiry(void);
+extern PaInstant pa_ending_next_give_up(void);
 
 /*
  * Requests to cancel, a page of them.  cancel_call is called for each call in

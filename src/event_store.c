@@ -135,7 +135,10 @@ pa_event_store_adopt(int64 *low, int64 *high)
 {
 	static PaPlan plan = {
 		"WITH a AS (UPDATE power_action.job j "
-		"SET origin_system = $1, origin_database = $2 "
+		"SET origin_system = $1, origin_database = $2, "
+		/* the clock of the original may have been ahead */
+		"due_at = LEAST(j.due_at, GREATEST(j.not_before, "
+		"pg_catalog.clock_timestamp())) "
 		"WHERE j.origin_system OPERATOR(pg_catalog.<>) $1 "
 		"OR j.origin_database OPERATOR(pg_catalog.<>) $2 "
 		"RETURNING j.event_id) "

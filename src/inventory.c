@@ -26,6 +26,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "argument.h"
 #include "extension_info.h"
 #include "inventory.h"
 #include "store_plan.h"
@@ -36,6 +37,7 @@ bool		pa_inventory_inserting_requests = false;
 PG_FUNCTION_INFO_V1(pa_inventory_keep_cluster_status);
 PG_FUNCTION_INFO_V1(pa_inventory_keep_instance_status);
 PG_FUNCTION_INFO_V1(pa_inventory_cancel_restored);
+PG_FUNCTION_INFO_V1(pa_inventory_check_text);
 
 /* ----------------------------------------------------------------------
  * Who the caller is
@@ -310,6 +312,7 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TupleDesc	descriptor;
 	HeapTuple	new;
+	TimestampTz finished = now;
 	int			columns[4];
 	Datum		values[4];
 	bool		nulls[4] = {false, false, false, false};
@@ -343,7 +346,19 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 	columns[3] = column_number(descriptor, "agent_result");
 	values[0] = CStringGetTextDatum("cancelled");
 	values[1] = CStringGetTextDatum("restored");
-	values[2] = TimestampTzGetDatum(now);
+	/* not before it began, whatever the clock of that server said */
+	for (int i = 0; i < 2; i++)
+	{
+		Datum		began = SPI_getbinval(new, descriptor,
+										  column_number(descriptor,
+														i == 0 ? "requested_at" :
+														"started_at"),
+										  &isnull);
+
+		if (!isnull)
+			finished = Max(finished, DatumGetTimestampTz(began));
+	}
+	values[2] = TimestampTzGetDatum(finished);
 	values[3] = SPI_getbinval(new, descriptor, columns[3], &nulls[3]);
 
 	/* what was due may have been sent, as far as anybody can tell now */
@@ -356,4 +371,45 @@ pa_inventory_cancel_restored(PG_FUNCTION_ARGS)
 
 	return PointerGetDatum(heap_modify_tuple_by_cols(new, descriptor, 4,
 													 columns, values, nulls));
+}
+
+/*
+ * Trigger on the tables of the inventory, before the insert of a row or the
+ * update of one of the columns that are its arguments.
+ */
+Datum
+pa_inventory_check_text(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger must be fired before the insert or update of a row")));
+
+	row = TRIGGER_FIRED_BY_INSERT(data->tg_event) ?
+		data->tg_trigtuple : data->tg_newtuple;
+	for (int i = 0; i < data->tg_trigger->tgnargs; i++)
+	{
+		const char *name = data->tg_trigger->tgargs[i];
+		TupleDesc	descriptor = data->tg_relation->rd_att;
+		bool		isnull;
+		Datum		value = SPI_getbinval(row, descriptor,
+										  column_number(descriptor, name),
+										  &isnull);
+
+		if (!isnull && pa_argument_has_control(DatumGetTextPP(value)))
+			ereport(ERROR,
+					(errcode(ERRCODE_CHECK_VIOLATION),
+					 errmsg("column \"%s\" of table \"%s\" has a control character: \"%s\"",
+							name, RelationGetRelationName(data->tg_relation),
+							pa_argument_shown(DatumGetTextPP(value))),
+					 errtablecol(data->tg_relation,
+								 column_number(descriptor, name))));
+	}
+	return PointerGetDatum(row);
 }

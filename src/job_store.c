@@ -30,7 +30,7 @@ static Datum origin_database;
 
 #define PLACE_COLUMNS \
 	"j.event_id, j.cluster_id, j.server_name, j.account_name, j.priority, " \
-	"j.due_at, j.expires_at "
+	"j.due_at, j.not_before, j.expires_at "
 
 #define DETAIL_COLUMNS \
 	PLACE_COLUMNS ", j.retry_at, e.action, e.agent_result, e.attempts, " \
@@ -66,10 +66,11 @@ read_place(const PaRow *row, int first, PaJobPlace *place)
 	place->lane.account_name = pa_row_text(row, first + 3);
 	place->lane.priority = pa_row_int16(row, first + 4);
 	place->due_at = pa_row_timestamp(row, first + 5, DT_NOBEGIN);
-	place->expires_at = pa_row_timestamp(row, first + 6, DT_NOEND);
+	place->not_before = pa_row_timestamp(row, first + 6, DT_NOBEGIN);
+	place->expires_at = pa_row_timestamp(row, first + 7, DT_NOEND);
 }
 
-#define PLACE_WIDTH 7
+#define PLACE_WIDTH 8
 
 static void
 read_detail(const PaRow *row, int first, PaJobDetail *job)
@@ -145,22 +146,25 @@ pa_job_store_highest(void)
 	return highest;
 }
 
+/* the index is read once for each lane, not once for each job */
+#define LANES \
+	"WITH RECURSIVE lane AS ( " \
+	"(SELECT j.server_name, j.account_name, j.priority " \
+	"FROM power_action.job j " \
+	"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) " \
+	"UNION ALL " \
+	"SELECT n.server_name, n.account_name, n.priority FROM lane l " \
+	"CROSS JOIN LATERAL (SELECT j.server_name, j.account_name, j.priority " \
+	"FROM power_action.job j " \
+	"WHERE (j.server_name, j.account_name, j.priority) " \
+	"OPERATOR(pg_catalog.>) (l.server_name, l.account_name, l.priority) " \
+	"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) n) "
+
 List *
 pa_job_store_lanes(void)
 {
-	/* the index is read once for each lane, not once for each job */
 	static PaPlan plan = {
-		"WITH RECURSIVE lane AS ( "
-		"(SELECT j.server_name, j.account_name, j.priority "
-		"FROM power_action.job j "
-		"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) "
-		"UNION ALL "
-		"SELECT n.server_name, n.account_name, n.priority FROM lane l "
-		"CROSS JOIN LATERAL (SELECT j.server_name, j.account_name, j.priority "
-		"FROM power_action.job j "
-		"WHERE (j.server_name, j.account_name, j.priority) "
-		"OPERATOR(pg_catalog.>) (l.server_name, l.account_name, l.priority) "
-		"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) n) "
+		LANES
 		"SELECT l.server_name, l.account_name, l.priority FROM lane l",
 		0, {0}
 	};
@@ -224,12 +228,12 @@ pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 {
 	static PaPlan plan = {
 		"SELECT j.event_id, j.cluster_id, l.server_name, l.account_name, "
-		"l.priority, j.due_at, j.expires_at, l.n "
+		"l.priority, j.due_at, j.not_before, j.expires_at, l.n "
 		"FROM unnest($3, $4, $5, $6, $7, $8) WITH ORDINALITY "
 		"AS l(server_name, account_name, priority, due_at, event_id, "
 		"room, n) "
 		"CROSS JOIN LATERAL (SELECT j.event_id, j.cluster_id, j.due_at, "
-		"j.expires_at FROM power_action.job j "
+		"j.not_before, j.expires_at FROM power_action.job j "
 		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
 		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
 		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
@@ -352,6 +356,32 @@ pa_job_store_next_expiry(TimestampTz now)
 	next = pa_row_timestamp(&result.rows[0], 1, DT_NOEND);
 	pa_plan_finish(&result);
 	return next;
+}
+
+bool
+pa_job_store_any_ahead(TimestampTz now)
+{
+	static PaPlan plan = {
+		LANES
+		"SELECT 1 FROM lane l "
+		"CROSS JOIN LATERAL (SELECT FROM power_action.job j "
+		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
+		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
+		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"AND j.due_at OPERATOR(pg_catalog.>) $3 AND " OWN_ORIGIN
+		"AND (j.not_before IS NULL "
+		"OR j.not_before OPERATOR(pg_catalog.<) j.due_at) LIMIT 1) j LIMIT 1",
+		3, {INT8OID, OIDOID, TIMESTAMPTZOID}
+	};
+	Datum		values[] = {origin_system, origin_database,
+		TimestampTzGetDatum(now)};
+	PaResult	result;
+	bool		found;
+
+	pa_plan_execute(&plan, values, NULL, true, 1, &result);
+	found = result.count > 0;
+	pa_plan_finish(&result);
+	return found;
 }
 
 List *

@@ -39,6 +39,7 @@ typedef struct PaJobPlace
 	char	   *cluster_id;
 	PaLaneKey	lane;
 	TimestampTz due_at;
+	TimestampTz not_before;		/* DT_NOBEGIN: none was given */
 	TimestampTz expires_at;		/* DT_NOEND: never */
 } PaJobPlace;
 
@@ -108,6 +109,12 @@ extern List *pa_job_store_of_clusters(char **cluster_ids, int count,
 extern List *pa_job_store_expired(TimestampTz after_time, int64 after_id,
 								  TimestampTz now, int limit);
 extern TimestampTz pa_job_store_next_expiry(TimestampTz now);
+
+/*
+ * Is a job, due when it was requested, due only after "now"?  Then the clock
+ * was set back.
+ */
+extern bool pa_job_store_any_ahead(TimestampTz now);
 
 /* Jobs of a server that were due before a time, at most "limit". */
 extern List *pa_job_store_due_before(const char *server_name,

@@ -33,6 +33,7 @@
 #include "access/xact.h"
 #include "backoff.h"
 #include "catalog/pg_database.h"
+#include "clock.h"
 #include "compat.h"
 #include "launcher.h"
 #include "miscadmin.h"
@@ -77,8 +78,8 @@ typedef struct DatabaseEntry
 	bool		probe_again;	/* asked for while one was under way */
 	bool		prepared;		/* the extension may come by COMMIT PREPARED */
 	int			failures;		/* in a row */
-	TimestampTz last_start;
-	TimestampTz next_start;		/* not before */
+	PaInstant	last_start;
+	PaInstant	next_start;		/* not before */
 	BackgroundWorkerHandle *handle; /* of a start under way */
 } DatabaseEntry;
 
@@ -87,9 +88,9 @@ static MemoryContext pass_context = NULL;
 
 /* while max_worker_processes are in use: said so, and when to try again */
 static bool full_reported = false;
-static TimestampTz full_until = 0;
+static PaInstant full_until = 0;
 
-static TimestampTz last_scan = 0;
+static PaInstant last_scan = 0;
 
 void
 pa_launcher_register(void)
@@ -202,7 +203,7 @@ scan_databases(void)
 			(void) hash_search(databases, &entry->database, HASH_REMOVE, NULL);
 	}
 
-	last_scan = GetCurrentTimestamp();
+	last_scan = pa_clock_now();
 }
 
 /* What sessions asked for since the last pass. */
@@ -224,8 +225,7 @@ take_requests(void)
 	}
 
 	if (rescan || last_scan == 0 ||
-		TimestampDifferenceExceeds(last_scan, GetCurrentTimestamp(),
-								   RESCAN_INTERVAL))
+		pa_clock_now() >= pa_clock_after(last_scan, RESCAN_INTERVAL))
 		scan_databases();
 
 	for (int i = 0; i < count; i++)
@@ -266,18 +266,18 @@ drop_handle(DatabaseEntry *entry)
 
 /* A worker ended by an error, or did not come up. */
 static void
-worker_failed(DatabaseEntry *entry, TimestampTz running_since)
+worker_failed(DatabaseEntry *entry, PaInstant running_since)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	PaInstant	now = pa_clock_now();
 	int64		delay;
 
 	if (running_since != 0 &&
-		TimestampDifferenceExceeds(running_since, now, RAN_WELL))
+		now >= pa_clock_after(running_since, RAN_WELL))
 		entry->failures = 0;
 
 	entry->failures++;
 	delay = pa_backoff_delay(MIN_BACKOFF, MAX_BACKOFF, entry->failures, 1.0);
-	entry->next_start = TimestampTzPlusMilliseconds(now, delay);
+	entry->next_start = pa_clock_after(now, delay);
 
 	/* why it failed is in the log already, and each failure anew */
 	if (entry->failures == 1)
@@ -292,7 +292,7 @@ worker_failed(DatabaseEntry *entry, TimestampTz running_since)
 }
 
 static void
-worker_ended(DatabaseEntry *entry, PaWorkerEnd end, TimestampTz running_since)
+worker_ended(DatabaseEntry *entry, PaWorkerEnd end, PaInstant running_since)
 {
 	drop_handle(entry);
 
@@ -308,9 +308,8 @@ worker_ended(DatabaseEntry *entry, PaWorkerEnd end, TimestampTz running_since)
 			break;
 
 		case PA_END_TERMINATED:
-			entry->next_start =
-				TimestampTzPlusMilliseconds(entry->last_start,
-											MIN_RESTART_INTERVAL);
+			entry->next_start = pa_clock_after(entry->last_start,
+											   MIN_RESTART_INTERVAL);
 			break;
 
 		case PA_END_NONE:
@@ -332,13 +331,13 @@ worker_ended(DatabaseEntry *entry, PaWorkerEnd end, TimestampTz running_since)
  * start under way, 0 if there is none: until then no other is made, so that
  * many databases do not start many processes at once.
  */
-static TimestampTz
+static PaInstant
 inspect_workers(void)
 {
 	HASH_SEQ_STATUS status;
 	DatabaseEntry *entry;
 	PaSlotInfo *infos;
-	TimestampTz patience = 0;
+	PaInstant	patience = 0;
 	int			count;
 
 	hash_seq_init(&status, databases);
@@ -380,10 +379,10 @@ inspect_workers(void)
 		}
 		else if (info->state == PA_WORKER_STARTING)
 		{
-			TimestampTz limit =
-				TimestampTzPlusMilliseconds(entry->last_start, PROBE_PATIENCE);
+			PaInstant	limit = pa_clock_after(entry->last_start,
+											   PROBE_PATIENCE);
 
-			if (limit > GetCurrentTimestamp())
+			if (limit > pa_clock_now())
 				patience = Max(patience, limit);
 		}
 	}
@@ -448,7 +447,7 @@ start_worker(DatabaseEntry *entry)
 	}
 
 	entry->busy = true;
-	entry->last_start = GetCurrentTimestamp();
+	entry->last_start = pa_clock_now();
 	return true;
 }
 
@@ -456,13 +455,13 @@ start_worker(DatabaseEntry *entry)
  * Starts at most one worker.  Returns when to try again, 0 if only an event
  * can bring something new.
  */
-static TimestampTz
-start_next_worker(TimestampTz patience)
+static PaInstant
+start_next_worker(PaInstant patience)
 {
 	HASH_SEQ_STATUS status;
 	DatabaseEntry *entry;
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz wake = 0;
+	PaInstant	now = pa_clock_now();
+	PaInstant	wake = 0;
 	List	   *first = NIL;
 	List	   *second = NIL;
 	ListCell   *cell;
@@ -497,12 +496,11 @@ start_next_worker(TimestampTz patience)
 		if (!start_worker(entry))
 		{
 			report_full(true);
-			full_until = TimestampTzPlusMilliseconds(now,
-													 FULL_RETRY_INTERVAL);
+			full_until = pa_clock_after(now, FULL_RETRY_INTERVAL);
 			return full_until;
 		}
 		if (entry->busy)
-			return TimestampTzPlusMilliseconds(now, PROBE_PATIENCE);
+			return pa_clock_after(now, PROBE_PATIENCE);
 	}
 
 	report_full(false);
@@ -539,18 +537,18 @@ report_idle(void)
 static long
 launcher_pass(void)
 {
-	TimestampTz wake;
-	TimestampTz scan_due;
+	PaInstant	wake;
+	PaInstant	scan_due;
 
 	/* also tells take_requests which databases are busy */
 	wake = inspect_workers();
 	take_requests();
 	wake = start_next_worker(wake);
 
-	scan_due = TimestampTzPlusMilliseconds(last_scan, RESCAN_INTERVAL + 1);
+	scan_due = pa_clock_after(last_scan, RESCAN_INTERVAL + 1);
 	wake = wake == 0 ? scan_due : Min(wake, scan_due);
 
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake) + 1;
+	return pa_clock_left(wake) + 1;
 }
 
 void

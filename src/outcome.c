@@ -58,9 +58,12 @@ take_states(PaCluster *cluster, const Courier__Result *result)
 	for (size_t r = 0; r < result->n_instances; r++)
 	{
 		const Courier__InstanceReport *report = result->instances[r];
-		char	   *id = pa_wire_text_decode(report->instance_id);
+		char	   *id = pa_wire_text_decode_name(report->instance_id);
 		char	  **hit;
 
+		/* none of ours: all of ours went out without a loss */
+		if (id == NULL)
+			continue;
 		if ((int) r < count && strcmp(cluster->instance_ids[r], id) == 0)
 			hit = &cluster->instance_ids[r];
 		else
@@ -97,27 +100,6 @@ set_change(PaUnit *unit, PaCluster *cluster, PaPowerState status,
 	}
 	unit->change = change;
 	MemoryContextSwitchTo(old);
-}
-
-/*
- * Nobody knows what the cluster is now.  An agent that can be asked is asked,
- * unless a job that waits for its turn tells, or is a question itself.
- */
-static void
-set_unknown(PaUnit *unit, PaCluster *cluster)
-{
-	dlist_iter	iter;
-
-	set_change(unit, cluster, PA_POWER_UNKNOWN, true, NULL);
-	if (!pa_resolve_unknown || cluster->server->lacks_states)
-		return;
-	dlist_foreach(iter, &cluster->jobs)
-	{
-		if (!dlist_container(PaJob, node, iter.cur)->in_call)
-			return;
-	}
-	unit->unresolved = pa_queue_first_job(cluster)->event_id;
-	unit->unresolved_cluster = unit->change->cluster_id;
 }
 
 static void
@@ -185,7 +167,10 @@ add_answered(PaUnit *unit, PaCluster *cluster, PaJob *job,
 	PaOutcome  *outcome = pa_unit_add(unit, job, status);
 
 	if (outcome->started_at == DT_NOBEGIN)
-		outcome->started_at = cluster->sent_at;
+	{
+		outcome->started_at = pa_unit_time(outcome, cluster->sent_at);
+		outcome->finished_at = pa_unit_time(outcome, outcome->finished_at);
+	}
 	if (is_attempt)
 		outcome->attempts++;
 	return outcome;
@@ -196,8 +181,10 @@ set_attempt_failed(PaUnit *unit, PaOutcome *outcome, PaCluster *cluster,
 				   const char *code, const char *message, TimestampTz now)
 {
 	outcome->attempt_failed = true;
-	outcome->attempt_started = cluster->sent_at;
-	outcome->attempt_finished = now;
+	outcome->attempt_started = pa_unit_time(outcome, cluster->sent_at);
+	outcome->attempt_finished = Max(now, outcome->attempt_started);
+	outcome->finished_at = Max(outcome->finished_at,
+							   outcome->attempt_finished);
 	outcome->attempt_code = pa_unit_strdup(unit, code);
 	outcome->attempt_message = pa_unit_strdup(unit, message);
 }
@@ -283,7 +270,7 @@ end_partial(PaCluster *cluster, int done, const char *code,
  * cancelled is not waited for any more.  reported: the agent told states.
  */
 static void
-keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
+keep_confirming(PaCluster *cluster, bool reported)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
 	bool		first = !cluster->confirming;
@@ -293,7 +280,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	if (first)
 	{
 		cluster->confirming = true;
-		cluster->moving_since = now;
+		cluster->moving_since = pa_clock_now();
 	}
 	foreach_answered(job, cluster, iter)
 	{
@@ -311,7 +298,7 @@ keep_confirming(PaCluster *cluster, bool reported, TimestampTz now)
 	}
 	if (reported)
 		set_reported_change(unit, cluster);
-	unit->wait_until = TimestampTzPlusMilliseconds(now, pa_confirm_interval);
+	unit->wait_until = pa_clock_after(pa_clock_now(), pa_confirm_interval);
 	pa_unit_submit(unit);
 }
 
@@ -321,7 +308,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 	 const char *code, const char *message, TimestampTz now)
 {
 	PaUnit	   *unit = pa_unit_make(cluster);
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -335,8 +321,6 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 		if ((job->maybe_sent || job->agent_result == PA_RESULT_UNKNOWN) &&
 			!cluster->asking)
 			outcome->agent_result = PA_RESULT_UNKNOWN;
-		if (outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 		outcome->instances_total = cluster->instance_count;
 		pa_unit_fail(unit, outcome, source, code, message);
 		if (job->cancelled_by &&
@@ -345,8 +329,7 @@ fail(PaCluster *cluster, PaAgentResult agent_result, PaErrorSource source,
 						   job->cancel_reason);
 		set_attempt_failed(unit, outcome, cluster, code, message, now);
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_unit_submit(unit);
 }
 
@@ -361,7 +344,6 @@ retry(PaCluster *cluster, const Answer *answer)
 	PaUnit	   *unit;
 	int64		delay;
 	TimestampTz again;
-	bool		unknown = false;
 	dlist_iter	iter;
 	PaJob	   *job;
 
@@ -391,21 +373,17 @@ retry(PaCluster *cluster, const Answer *answer)
 			pa_unit_fail(unit, outcome, source_of(answer->code), code,
 						 answer->message);
 		}
-		if (outcome->status >= PA_EVENT_SUCCESS &&
-			outcome->agent_result == PA_RESULT_UNKNOWN)
-			unknown = true;
 	}
-	if (unknown)
-		set_unknown(unit, cluster);
+	pa_ending_leave_unknown(unit, pa_queue_first_job(cluster), cluster);
 	pa_queue_drop_call_data(cluster);
 	pa_unit_submit(unit);
 }
 
 /* The call did not leave: it goes again, and it was no attempt. */
 static void
-send_again(PaCluster *cluster, TimestampTz now)
+send_again(PaCluster *cluster)
 {
-	TimestampTz again = TimestampTzPlusMilliseconds(now, NOT_DELIVERED_MS);
+	PaInstant	again = pa_clock_after(pa_clock_now(), NOT_DELIVERED_MS);
 	dlist_mutable_iter iter;
 
 	if (!cluster->confirming)
@@ -442,7 +420,7 @@ stop_server(PaCluster *cluster, const Answer *answer)
 				 errhint("Another server, perhaps the primary after a fail-over, has sent orders for the same clusters. If this one is right, ALTER SERVER makes it try again; the agent refuses as long as it remembers the later order.")));
 	pa_queue_set_server_state(server, PA_AGENT_STOPPED, answer->message,
 							  answer->now);
-	send_again(cluster, answer->now);
+	send_again(cluster);
 }
 
 /* An answer to the question how far an order that was taken has come. */
@@ -450,7 +428,7 @@ static void
 confirm_later(PaCluster *cluster, TimestampTz now)
 {
 	if (!pa_outcome_confirm_timeout(cluster, now))
-		keep_confirming(cluster, false, now);
+		keep_confirming(cluster, false);
 }
 
 static void
@@ -488,7 +466,7 @@ take_reply(PaCluster *cluster, const Courier__Result *result,
 			if (cluster->confirming &&
 				pa_outcome_confirm_timeout(cluster, answer->now))
 				break;
-			keep_confirming(cluster, true, answer->now);
+			keep_confirming(cluster, true);
 			break;
 		case PA_VERDICT_PARTIAL:
 			end_partial(cluster, done, "PARTIAL", "", answer->now);
@@ -516,7 +494,7 @@ take_answer(PaCluster *cluster, const Answer *answer)
 	if (cluster->asking && answer->code == PA_STATUS_UNIMPLEMENTED)
 		cluster->server->lacks_states = true;
 	if (verdict == PA_VERDICT_NOT_DELIVERED)
-		send_again(cluster, answer->now);
+		send_again(cluster);
 	else if (verdict == PA_VERDICT_STALE_ORDER)
 		stop_server(cluster, answer);
 	else if (cluster->confirming)
@@ -587,9 +565,9 @@ pa_outcome_confirm_timeout(PaCluster *cluster, TimestampTz now)
 	PaAction	action = pa_queue_first_job(cluster)->action;
 	int			done = 0;
 
-	if (now < TimestampTzPlusMilliseconds(cluster->moving_since,
-										  pa_confirm_timeout *
-										  INT64CONST(1000)))
+	if (pa_clock_now() < pa_clock_after(cluster->moving_since,
+										pa_confirm_timeout *
+										INT64CONST(1000)))
 		return false;
 	pa_verdict_of_states(action, cluster->instance_states,
 						 cluster->instance_count, &done);

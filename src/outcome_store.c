@@ -9,7 +9,10 @@
  * join on equality would then be planned as a scan of the whole inner table,
  * which costs nothing while that is empty.  So rows are found by a range of
  * one value: no join method but the look-up in the index, once for each row,
- * can do that.  Rows that are locked already are found by their ctid.
+ * can do that.  The first of two columns is compared with an array of one
+ * value, which no join method can do either: after a range, the index would be
+ * read over all rows that share the first.  Rows that are locked already are
+ * found by their ctid.
  *
  *-------------------------------------------------------------------------
  */
@@ -153,6 +156,9 @@ pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
 		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
 		"FROM given v "
 		"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id "
+		/* what is gone for good does not become unknown */
+		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
+		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
 		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
 		"OR c.status_source OPERATOR(pg_catalog.<>) v.source)",
 	};
@@ -344,18 +350,21 @@ pa_outcome_store_request_refreshes(const char **cluster_ids,
 		"OPERATOR(pg_catalog.||) u.event_id OPERATOR(pg_catalog.||) "
 		"' is unknown', 'pending', current_user, "
 		"pg_catalog.current_setting('application_name'), "
-		"pg_catalog.clock_timestamp(), "
-		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
-		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
+		"pg_catalog.clock_timestamp(), i.live "
 		"FROM unnest($1, $2) AS u(cluster_id, event_id) "
 		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
-		"c.account_name FROM power_action.cluster c "
+		"c.account_name, c.status FROM power_action.cluster c "
 		"WHERE c.cluster_id OPERATOR(pg_catalog.=) u.cluster_id LIMIT 1) c "
 		"CROSS JOIN LATERAL (SELECT a.server_name "
 		"FROM power_action.account a "
 		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
 		"LIMIT 1) a "
+		"CROSS JOIN LATERAL (SELECT pg_catalog.count(*) AS live "
+		"FROM power_action.instance i "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
+		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') i "
+		"WHERE i.live OPERATOR(pg_catalog.>) 0 "
+		"AND c.status OPERATOR(pg_catalog.<>) 'terminated' "
 		"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, "
 		"n.priority, n.requested_at), "
 		"j AS (INSERT INTO power_action.job (event_id, cluster_id, "
@@ -418,6 +427,40 @@ pa_outcome_store_mark_running(const int64 *event_ids,
 	values[0] = id_array(event_ids, count);
 	values[1] = pa_array(times, NULL, count, TIMESTAMPTZOID);
 	pa_plan_run(&plan, values, NULL);
+}
+
+int64
+pa_outcome_store_move_back(TimestampTz now, TimestampTz *furthest)
+{
+	/* none is due later than one that was requested after it */
+	static PaPlan plan = {
+		"WITH turn AS MATERIALIZED ( "
+		"SELECT j.ctid AS row_id, j.due_at, GREATEST(j.not_before, "
+		"pg_catalog.min(LEAST(j.due_at, $3)) OVER (ORDER BY j.event_id DESC "
+		"ROWS UNBOUNDED PRECEDING)) AS moved_to "
+		"FROM power_action.job j "
+		"WHERE j.origin_system OPERATOR(pg_catalog.=) $1 "
+		"AND j.origin_database OPERATOR(pg_catalog.=) $2 "
+		"AND (j.not_before IS NULL "
+		"OR j.not_before OPERATOR(pg_catalog.<) j.due_at)), "
+		"moved AS (UPDATE power_action.job j SET due_at = t.moved_to "
+		"FROM turn t WHERE j.ctid OPERATOR(pg_catalog.=) t.row_id "
+		"AND t.moved_to OPERATOR(pg_catalog.<) t.due_at "
+		"RETURNING t.due_at) "
+		"SELECT pg_catalog.count(*), "
+		"GREATEST(pg_catalog.max(m.due_at), $3) FROM moved m",
+		3, {INT8OID, OIDOID, TIMESTAMPTZOID}
+	};
+	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
+		ObjectIdGetDatum(MyDatabaseId), TimestampTzGetDatum(now)};
+	PaResult	result;
+	int64		moved;
+
+	pa_plan_execute(&plan, values, NULL, false, 0, &result);
+	moved = pa_row_int64(&result.rows[0], 1);
+	*furthest = pa_row_timestamp(&result.rows[0], 2, now);
+	pa_plan_finish(&result);
+	return moved;
 }
 
 void

@@ -30,6 +30,7 @@ typedef struct PaOutcome
 	const char *error_code;
 	const char *error_message;
 	int			attempts;		/* calls made so far */
+	TimestampTz requested_at;	/* only for comparison */
 	TimestampTz started_at;		/* DT_NOBEGIN: not started */
 	TimestampTz finished_at;	/* of a final status */
 	int64		superseded_by;	/* 0: not */
@@ -85,7 +86,7 @@ extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
 /*
  * Inserts a refresh, event and job, for each cluster; event_ids: the events
  * whose results are unknown.  Sets the lowest and highest id, 0 if there is
- * none (clusters that are gone).
+ * none (clusters that are gone, terminated or without instances).
  */
 extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
 											   const int64 *event_ids,
@@ -99,6 +100,15 @@ extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
 extern void pa_outcome_store_mark_running(const int64 *event_ids,
 										  const TimestampTz *started_at,
 										  int count);
+
+/*
+ * The clock was set back: own jobs that were due when they were requested
+ * become due at "now" at the latest, in the order of their ids, but not
+ * before their not_before.  Returns how many were moved, and in *furthest to
+ * which time one was due; "now" if there is none.
+ */
+extern int64 pa_outcome_store_move_back(TimestampTz now,
+										TimestampTz *furthest);
 
 /* Removes answered requests to cancel. */
 extern void pa_outcome_store_forget_cancellations(const int64 *event_ids,

@@ -167,7 +167,7 @@ pa_queue_read_lanes_again(const PaServer *server)
 
 /* The time in which an order is to be confirmed runs on without its agent. */
 static void
-park_confirming(PaServer *server, TimestampTz now)
+park_confirming(PaServer *server)
 {
 	dlist_mutable_iter lane_iter;
 
@@ -181,7 +181,7 @@ park_confirming(PaServer *server, TimestampTz now)
 			PaCluster  *cluster = dlist_container(PaCluster, node, iter.cur);
 
 			if (cluster->confirming)
-				pa_queue_wait(cluster, now);
+				pa_queue_wait(cluster, pa_clock_now());
 		}
 	}
 }
@@ -196,7 +196,7 @@ pa_queue_set_server_state(PaServer *server, PaAgentState state,
 		if (server->state == PA_AGENT_READY)
 		{
 			pa_queue_read_lanes_again(server);
-			park_confirming(server, now);
+			park_confirming(server);
 		}
 		server->state = state;
 		server->since = now;
@@ -461,7 +461,9 @@ pa_queue_start_call(PaCluster *cluster, uint64 call_id, TimestampTz now)
 	cluster->state = PA_CLUSTER_CALLING;
 	cluster->call_id = call_id;
 	cluster->sent_at = now;
-	cluster->deadline = TimestampTzPlusMilliseconds(now, cluster->server->options.call_timeout);
+	cluster->call_began = pa_clock_now();
+	cluster->deadline = pa_clock_after(cluster->call_began,
+									   cluster->server->options.call_timeout);
 	cluster->cancelling = false;
 	cluster->marked = false;
 	dlist_push_tail(&in_flight, &cluster->call_node);
@@ -471,7 +473,7 @@ pa_queue_start_call(PaCluster *cluster, uint64 call_id, TimestampTz now)
 }
 
 void
-pa_queue_wait(PaCluster *cluster, TimestampTz until)
+pa_queue_wait(PaCluster *cluster, PaInstant until)
 {
 	leave_state(cluster);
 	assign_lane(cluster);

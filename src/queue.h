@@ -27,6 +27,7 @@
 #include "lib/pairingheap.h"
 
 #include "agent_server.h"
+#include "clock.h"
 #include "job_store.h"
 
 #define PA_CLUSTER_ID_SIZE	256 /* bytes, with the NUL; a CHECK limits it */
@@ -45,6 +46,7 @@ typedef struct PaServer
 	bool		lacks_states;	/* it does not have GetClusterPowerState */
 	int			in_flight;		/* calls */
 	int			held;			/* clusters that are READY */
+	int			taken;			/* jobs taken to memory by the present claim */
 	int			waiting;		/* clusters that are WAITING */
 	dlist_head	active;			/* lanes that have READY clusters */
 	bool		changed;		/* since it was last published */
@@ -86,7 +88,7 @@ typedef struct PaCluster
 	PaLane	   *lane;
 	dlist_node	node;			/* READY: lane->ready; LOADING: loading */
 	pairingheap_node wake_node; /* WAITING */
-	TimestampTz wake_at;
+	PaInstant	wake_at;
 	dlist_head	jobs;			/* in the order of the cluster's actions */
 	int			job_count;
 
@@ -96,9 +98,10 @@ typedef struct PaCluster
 	bool		asking;			/* it is GetClusterPowerState */
 	bool		cancelling;		/* the courier was told to cancel it */
 	bool		marked;			/* its events are marked as running */
-	TimestampTz sent_at;
-	TimestampTz deadline;		/* of the call, as the courier was told */
-	TimestampTz moving_since;	/* of the first reply that was not final */
+	TimestampTz sent_at;		/* for the tables */
+	PaInstant	call_began;		/* the same */
+	PaInstant	deadline;		/* of the call, as the courier was told */
+	PaInstant	moving_since;	/* of the first reply that was not final */
 	MemoryContext call_context; /* holds the instances; NULL: none */
 	int			instance_count;
 	char	  **instance_ids;
@@ -117,8 +120,9 @@ typedef struct PaJob
 	int16		priority;
 	TimestampTz requested_at;
 	TimestampTz due_at;
+	TimestampTz not_before;		/* DT_NOBEGIN: none was given */
 	TimestampTz expires_at;
-	TimestampTz retry_at;
+	PaInstant	retry_at;
 	TimestampTz started_at;
 	int			attempts;
 	PaAgentResult agent_result;
@@ -171,7 +175,7 @@ extern void pa_queue_load(PaCluster *cluster);
 extern void pa_queue_make_ready(PaCluster *cluster);
 extern void pa_queue_start_call(PaCluster *cluster, uint64 call_id,
 								TimestampTz now);
-extern void pa_queue_wait(PaCluster *cluster, TimestampTz until);
+extern void pa_queue_wait(PaCluster *cluster, PaInstant until);
 extern void pa_queue_write(PaCluster *cluster);
 extern void pa_queue_drop_cluster(PaCluster *cluster);	/* without jobs */
 extern void pa_queue_drop_call_data(PaCluster *cluster);
@@ -195,6 +199,12 @@ extern void pa_queue_forget_unsent(void);
 extern void pa_queue_init_jobs(MemoryContext context);
 extern PaJob *pa_queue_find_job(int64 event_id);
 extern PaJob *pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail);
+
+/* retry_at as the table has it: a wait is never longer than max_backoff */
+extern void pa_queue_set_retry(PaJob *job, TimestampTz retry_at);
+
+/* The clock was set back: what is due when it was requested is due by now. */
+extern void pa_queue_move_jobs_back(TimestampTz now);
 extern void pa_queue_note_cancellation(PaJob *job, const char *by,
 									   const char *reason);
 extern void pa_queue_detach_job(PaJob *job);	/* from its cluster */

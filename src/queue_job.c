@@ -9,8 +9,10 @@
 
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "queue.h"
+#include "settings.h"
 
 static MemoryContext job_context;	/* of the texts of jobs */
 static HTAB *jobs;				/* of PaJob by event_id */
@@ -45,6 +47,43 @@ pa_queue_find_job(int64 event_id)
 	return hash_search(jobs, &event_id, HASH_FIND, NULL);
 }
 
+/* Is a job due because it was requested, and not because a time has come? */
+static bool
+is_immediate(const PaJob *job)
+{
+	return job->not_before < job->due_at;
+}
+
+/*
+ * Where a job belongs in its cluster: behind the returned node.  The order is
+ * (due_at, event_id).  But ids are taken in sequence, whatever the clock
+ * says: what is immediate never goes before what was requested earlier and is
+ * immediate, too.
+ */
+static dlist_node *
+find_turn(PaCluster *cluster, const PaJob *job)
+{
+	dlist_node *after = &cluster->jobs.head;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		PaJob	   *other = dlist_container(PaJob, node, iter.cur);
+
+		if (is_immediate(other) && is_immediate(job))
+		{
+			if (other->event_id > job->event_id)
+				break;
+			after = &other->node;
+		}
+		else if (other->due_at < job->due_at ||
+				 (other->due_at == job->due_at &&
+				  other->event_id < job->event_id))
+			after = &other->node;
+	}
+	return after;
+}
+
 /*
  * Adds a job to a cluster, at its place in the order of the cluster's actions;
  * cluster is NULL: only its outcome is to be written.
@@ -66,8 +105,9 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	job->priority = detail->place.lane.priority;
 	job->requested_at = detail->requested_at;
 	job->due_at = detail->place.due_at;
+	job->not_before = detail->place.not_before;
 	job->expires_at = detail->place.expires_at;
-	job->retry_at = detail->retry_at;
+	pa_queue_set_retry(job, detail->retry_at);
 	job->started_at = detail->started_at;
 	job->attempts = detail->attempts;
 	job->agent_result = detail->agent_result;
@@ -82,25 +122,36 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 		detached_count++;
 	else
 	{
-		dlist_node *after = &cluster->jobs.head;
-		dlist_iter	iter;
-
-		dlist_foreach(iter, &cluster->jobs)
-		{
-			PaJob	   *other = dlist_container(PaJob, node, iter.cur);
-
-			if (other->due_at > job->due_at ||
-				(other->due_at == job->due_at &&
-				 other->event_id > job->event_id))
-				break;
-			after = &other->node;
-		}
 		if (cluster->jobs.head.next == NULL)
 			dlist_init(&cluster->jobs);
-		dlist_insert_after(after, &job->node);
+		dlist_insert_after(find_turn(cluster, job), &job->node);
 		cluster->job_count++;
 	}
 	return job;
+}
+
+void
+pa_queue_set_retry(PaJob *job, TimestampTz retry_at)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* a longer one than any there is: the clock was set back meanwhile */
+	job->retry_at = retry_at <= now ? PA_INSTANT_PAST :
+		pa_clock_after(pa_clock_now(),
+					   Min(TimestampDifferenceMilliseconds(now, retry_at),
+						   pa_max_backoff));
+}
+
+void
+pa_queue_move_jobs_back(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+	PaJob	   *job;
+
+	hash_seq_init(&scan, jobs);
+	while ((job = hash_seq_search(&scan)) != NULL)
+		if (is_immediate(job) && job->due_at > now)
+			job->due_at = Max(now, job->not_before);
 }
 
 void

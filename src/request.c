@@ -148,6 +148,25 @@ check_cluster_id(const char *argument, const text *cluster_id)
 	pa_argument_check_not_empty(argument, cluster_id);
 }
 
+/*
+ * A request that comes too late.  One that is repeated safely is not: its
+ * event was requested in time.  So with a request_key this is known only when
+ * the event was looked for; "missing" is a cluster for which there is none.
+ */
+static void
+check_in_time(const PaRequest *request, const text *missing)
+{
+	if (request->expires_at > request->requested_at)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"expires_at\" must be later than now: %s",
+					timestamptz_to_str(request->expires_at)),
+			 missing ?
+			 errdetail("There is no event with this request_key for cluster \"%s\".",
+					   text_to_cstring(missing)) : 0));
+}
+
 static void
 check_request(const PaRequest *request)
 {
@@ -163,11 +182,8 @@ check_request(const PaRequest *request)
 							  MAX_REQUEST_KEY, false);
 		pa_argument_check_not_empty("request_key", request->request_key);
 	}
-	if (request->expires_at <= request->requested_at)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"expires_at\" must be later than now: %s",
-						timestamptz_to_str(request->expires_at))));
+	if (request->request_key == NULL)
+		check_in_time(request, NULL);
 	if (request->expires_at <= request->not_before)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -278,6 +294,8 @@ request_chunk(const PaRequest *request, PaRequestItem **items, int count,
 		failures->events++;
 		if (item->repeated)
 			continue;
+		/* all that was inserted goes with the error */
+		check_in_time(request, item->cluster_id);
 		if (item->error_code == NULL)
 		{
 			wake_for_event(item->event_id);

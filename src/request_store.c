@@ -144,11 +144,13 @@ find_visible(PaRequestItem **sorted, int count)
 }
 
 /*
- * As the owner: what a request needs to know of clusters.  The limits keep
- * the planner from joining: it may believe that the tables are empty.
+ * As the owner: what a request needs to know of clusters.  Only those that the
+ * caller sees are looked up, or the time it takes would tell which of the
+ * others exist.  The limits keep the planner from joining: it may believe that
+ * the tables are empty.
  */
 static void
-read_clusters(PaRequestItem **sorted, int count, bool all_visible,
+read_clusters(PaRequestItem **sorted, int count,
 			  const PaOperatedAccounts *accounts)
 {
 	static PaPlan plan = {
@@ -167,10 +169,19 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		"LIMIT 1) a",
 		1, {TEXTARRAYOID}, NULL
 	};
-	Datum		argument = id_array(sorted, count);
+	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
+	int			visible_count = 0;
+	Datum		argument;
 	PaResult	result;
 	Oid			user;
 	int			context;
+
+	for (int i = 0; i < count; i++)
+		if (sorted[i]->found)
+			visible[visible_count++] = sorted[i];
+	if (visible_count == 0)
+		return;
+	argument = id_array(visible, visible_count);
 
 	pa_inventory_become_owner(&user, &context);
 	execute(&plan, &argument, NULL, NULL, &result);
@@ -179,9 +190,6 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 		const PaRow *row = &result.rows[i];
 		PaRequestItem *item = item_of_row(row, 1, sorted, count);
 
-		item->found = item->found || all_visible;
-		if (!item->found)
-			continue;
 		item->cluster_name = copy_text(row, 2);
 		item->account_name = copy_text(row, 3);
 		item->server_name = copy_text(row, 4);
@@ -196,22 +204,24 @@ read_clusters(PaRequestItem **sorted, int count, bool all_visible,
 void
 pa_request_store_find(PaRequestItem **sorted, int count)
 {
-	bool		all_visible = pa_inventory_caller_is_owner();
 	PaOperatedAccounts accounts;
 
 	pa_inventory_read_operated(&accounts);
-	if (!all_visible)
+	if (pa_inventory_caller_is_owner())
+		for (int i = 0; i < count; i++)
+			sorted[i]->found = true;
+	else
 		find_visible(sorted, count);
-	read_clusters(sorted, count, all_visible, &accounts);
+	read_clusters(sorted, count, &accounts);
 
-	/* visible, but deleted in between */
+	/* does not exist, or visible and deleted in between */
 	for (int i = 0; i < count; i++)
 		if (sorted[i]->account_name == NULL)
 			sorted[i]->found = false;
 }
 
 char *
-pa_request_store_id_of_name(const text *cluster_name)
+pa_request_store_id_of_name(const text *name)
 {
 	static PaPlan plan = {
 		"SELECT c.cluster_id FROM power_action.cluster c "
@@ -219,7 +229,7 @@ pa_request_store_id_of_name(const text *cluster_name)
 		"ORDER BY c.cluster_id",
 		1, {TEXTOID}, NULL
 	};
-	Datum		argument = PointerGetDatum(cluster_name);
+	Datum		argument = PointerGetDatum(name);
 	PaResult	result;
 	char	   *cluster_id = NULL;
 
@@ -291,15 +301,16 @@ optional_text(const text *value, char *null)
 #define MANY_ITEMS "given"
 /* waits for another session that is inserting the same key */
 #define UNLESS_REPEATED \
-	"ON CONFLICT (requested_by, request_key, cluster_id) " \
+	"ON CONFLICT (requested_by, request_key, cluster_id, " \
+	"(account_name IS NULL)) " \
 	"WHERE request_key IS NOT NULL DO NOTHING "
 #define INSERT_JOBS \
 	"RETURNING n.event_id, n.cluster_id, n.server_name, n.account_name, " \
 	"n.status), j AS (INSERT INTO power_action.job (event_id, cluster_id, " \
-	"server_name, account_name, priority, due_at, expires_at, " \
+	"server_name, account_name, priority, due_at, not_before, expires_at, " \
 	"origin_system, origin_database) " \
 	"SELECT e.event_id, e.cluster_id, e.server_name, e.account_name, " \
-	"$10, $12, $9, $13, $14 " \
+	"$10, $12, $8, $9, $13, $14 " \
 	"FROM e WHERE e.status OPERATOR(pg_catalog.=) 'pending') " \
 	"SELECT e.event_id, e.cluster_id FROM e"
 
@@ -340,6 +351,14 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 {
 	bool		isnull;
 
+	/*
+	 * One that has expired is inserted, too, for nothing else waits for
+	 * another session with the same key.  It does not last; until then it must
+	 * pass the CHECKs of event.
+	 */
+	TimestampTz requested_at = Min(request->requested_at,
+								   request->expires_at - 1);
+
 	memset(nulls, ' ', REQUEST_ARGUMENTS);
 	values[0] = CStringGetTextDatum(pa_action_name(request->action));
 	values[1] = PointerGetDatum(request->triggered_by);
@@ -349,15 +368,14 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[4] = client_address(&isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(application_name ? application_name : "");
-	values[6] = TimestampTzGetDatum(request->requested_at);
+	values[6] = TimestampTzGetDatum(requested_at);
 	values[7] = TimestampTzGetDatum(request->not_before);
 	nulls[7] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
 	values[8] = TimestampTzGetDatum(request->expires_at);
 	nulls[8] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
 	values[9] = Int16GetDatum(request->priority);
 	values[10] = optional_text(request->request_key, &nulls[10]);
-	values[11] = TimestampTzGetDatum(Max(request->requested_at,
-										 request->not_before));
+	values[11] = TimestampTzGetDatum(Max(requested_at, request->not_before));
 	values[12] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[13] = ObjectIdGetDatum(MyDatabaseId);
 }
@@ -478,28 +496,40 @@ check_same_arguments(const PaRequest *request, const PaRow *row,
 				 errhint("Repeat a request with exactly the same arguments, or use a new request_key.")));
 }
 
-/* Takes the events that are there already with this request_key. */
+#define REPEATED_EVENTS \
+	"SELECT e.event_id, e.cluster_id, e.status, e.action, " \
+	"e.triggered_by, e.description, e.not_before, e.expires_at, " \
+	"e.priority, e.error_code FROM power_action.event e " \
+	"WHERE e.requested_by OPERATOR(pg_catalog.=) $1 " \
+	"AND e.request_key OPERATOR(pg_catalog.=) $2 " \
+	"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3) " \
+	"AND (e.account_name IS NOT NULL) OPERATOR(pg_catalog.=) $4"
+#define REPEATED_TYPES		4, {NAMEOID, TEXTOID, TEXTARRAYOID, BOOLOID}, NULL
+
+/* a plan for each user who runs it: what row-level security adds is kept */
+static PaPlan repeated_as_caller = {REPEATED_EVENTS, REPEATED_TYPES};
+static PaPlan repeated_as_owner = {REPEATED_EVENTS, REPEATED_TYPES};
+
+/*
+ * Takes the events that are there already with this request_key: of clusters
+ * that existed, or of those that did not.
+ */
 static void
-take_repeated(const PaRequest *request, PaRequestItem **items, int count,
-			  PaRequestItem **sorted, int sorted_count)
+take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
+			  int count, bool existed, PaRequestItem **sorted,
+			  int sorted_count)
 {
-	static PaPlan plan = {
-		"SELECT e.event_id, e.cluster_id, e.status, e.action, "
-		"e.triggered_by, e.description, e.not_before, e.expires_at, "
-		"e.priority, e.error_code FROM power_action.event e "
-		"WHERE e.requested_by OPERATOR(pg_catalog.=) $1 "
-		"AND e.request_key OPERATOR(pg_catalog.=) $2 "
-		"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3)",
-		3, {NAMEOID, TEXTOID, TEXTARRAYOID}, NULL
-	};
-	Datum		values[3];
+	Datum		values[4];
 	PaResult	result;
 
+	if (count == 0)
+		return;
 	values[0] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = id_array(items, count);
-	execute(&plan, values, NULL, NULL, &result);
+	values[3] = BoolGetDatum(existed);
+	execute(plan, values, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
@@ -526,16 +556,52 @@ keep_open(PaRequestItem **items, int count)
 	return left;
 }
 
+/* Moves those that were found before those that were not; their number. */
+static int
+partition_found(PaRequestItem **items, int count)
+{
+	PaRequestItem **others = palloc(sizeof(PaRequestItem *) * Max(count, 1));
+	int			found = 0;
+	int			other_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (items[i]->found)
+			items[found++] = items[i];
+		else
+			others[other_count++] = items[i];
+	}
+	memcpy(items + found, others, sizeof(PaRequestItem *) * other_count);
+	pfree(others);
+	return found;
+}
+
 void
 pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 						PaRequestItem **sorted, int count)
 {
 	PaRequestItem **open = palloc(sizeof(PaRequestItem *) * count);
+	PaRequestItem **probe = palloc(sizeof(PaRequestItem *) * count);
 	int			open_count = count;
 	Oid			user;
 	int			context;
 
 	memcpy(open, items, sizeof(PaRequestItem *) * count);
+	if (request->request_key)
+	{
+		/*
+		 * A cluster that is gone was there, perhaps, when this was requested
+		 * first.  As the caller: what he does not see he has not requested.
+		 */
+		int			found;
+
+		memcpy(probe, items, sizeof(PaRequestItem *) * count);
+		found = partition_found(probe, count);
+		take_repeated(&repeated_as_caller, request, probe + found,
+					  count - found, true, sorted, count);
+		open_count = keep_open(open, count);
+	}
+
 	pa_inventory_become_owner(&user, &context);
 	for (int round = 0; open_count > 0; round++)
 	{
@@ -557,7 +623,14 @@ pa_request_store_insert(const PaRequest *request, PaRequestItem **items,
 		open_count = keep_open(open, open_count);
 		if (open_count > 0 && request->request_key)
 		{
-			take_repeated(request, open, open_count, sorted, count);
+			int			found;
+
+			memcpy(probe, open, sizeof(PaRequestItem *) * open_count);
+			found = partition_found(probe, open_count);
+			take_repeated(&repeated_as_owner, request, probe, found, true,
+						  sorted, count);
+			take_repeated(&repeated_as_owner, request, probe + found,
+						  open_count - found, false, sorted, count);
 			open_count = keep_open(open, open_count);
 		}
 	}

@@ -60,13 +60,14 @@ extern int	pa_request_store_compare_ids(const text *one, const text *other);
 extern void pa_request_store_find(PaRequestItem **sorted, int count);
 
 /* Id of a visible cluster of that name, as the caller; NULL if there is none. */
-extern char *pa_request_store_id_of_name(const text *cluster_name);
+extern char *pa_request_store_id_of_name(const text *name);
 
 /*
  * Inserts events in the order of "items", and jobs for those that do not
  * fail.  With a request_key, an event that is there already is taken if it
  * was requested with the same arguments; else ERROR 23505.  "sorted" as
- * above, the same items.
+ * above, the same items.  If the request has expired, the caller has to raise
+ * an error unless all events were there already.
  */
 extern void pa_request_store_insert(const PaRequest *request,
 									PaRequestItem **items,

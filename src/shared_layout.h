@@ -32,10 +32,12 @@ typedef struct PaSlot
 	PaWorkerState state;
 	PaWorkerEnd end;			/* how it ended, or how it was asked to */
 	int			pid;			/* 0: no process is attached */
+	int			left_pid;		/* of the last that was, perhaps still exiting */
+	Oid			left_database;
 	Latch	   *latch;			/* of that process */
 	bool		stop_requested;
 	TimestampTz since;			/* of state */
-	TimestampTz running_since;	/* 0: has not been in state RUNNING */
+	PaInstant	running_since;	/* 0: has not been in state RUNNING */
 
 	/* what was notified and not taken yet: sorted, apart from each other */
 	int			range_count;

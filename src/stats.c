@@ -61,7 +61,7 @@ Datum
 pa_stats_worker_state(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
-	PaWorkerStatus *workers;
+	PaWorkerStatus *workers = NULL;
 	int			count = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -98,7 +98,7 @@ Datum
 pa_stats_agent_state(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
-	PaAgentStatus *agents;
+	PaAgentStatus *agents = NULL;
 	int			count = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -128,7 +128,7 @@ Datum
 pa_stats_lock_waits(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64	   *event_ids;
+	int64	   *event_ids = NULL;
 	int			count = 0;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);

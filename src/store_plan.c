@@ -264,8 +264,11 @@ ItemPointerData
 pa_row_tid(const PaRow *row, int column)
 {
 	bool		isnull;
+	Datum		value = value_of(row, column, &isnull);
 
-	return *(ItemPointer) DatumGetPointer(value_of(row, column, &isnull));
+	if (isnull)
+		elog(ERROR, "column %d of a row has no ctid", column);
+	return *(ItemPointer) DatumGetPointer(value);
 }
 
 TimestampTz

@@ -8,44 +8,49 @@
 #include "target.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
-/* A port from 1 to 65535, in digits up to the end of the text. */
+/* What isalpha and isdigit call so depends on the locale. */
 static bool
-is_port(const char *text)
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* A port from 1 to 65535, in digits up to the end. */
+static bool
+is_port(const char *text, size_t length)
 {
 	int			port = 0;
 
-	if (*text == '\0')
-		return false;
-	for (; *text; text++)
+	for (size_t i = 0; i < length; i++)
 	{
-		if (!isdigit((unsigned char) *text))
+		if (!is_digit(text[i]))
 			return false;
-		port = port * 10 + (*text - '0');
+		port = port * 10 + (text[i] - '0');
 		if (port > 65535)
 			return false;
 	}
 	return port > 0;
 }
 
-/* A host name and a port; a literal IPv6 address stands in brackets. */
+/* A host name, an IPv4 address, or an IPv6 address in brackets. */
 static bool
-is_host_and_port(const char *text)
+is_host(const char *text, size_t length)
 {
-	const char *colon = strrchr(text, ':');
-	size_t		length;
-	struct in6_addr address;
-	char		literal[INET6_ADDRSTRLEN];
-
-	if (colon == NULL || colon == text || !is_port(colon + 1))
-		return false;
-	length = colon - text;
-	if (text[0] == '[')
+	if (length > 0 && text[0] == '[')
 	{
+		struct in6_addr address;
+		char		literal[INET6_ADDRSTRLEN];
+
 		if (length < 4 || text[length - 1] != ']' ||
 			length - 2 >= sizeof(literal))
 			return false;
@@ -54,10 +59,31 @@ is_host_and_port(const char *text)
 		return inet_pton(AF_INET6, literal, &address) == 1;
 	}
 	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char) text[i]) &&
+		if (!is_letter(text[i]) && !is_digit(text[i]) &&
 			strchr("-._", text[i]) == NULL)
 			return false;
-	return length <= 253;
+	return length > 0 && length <= 253;
+}
+
+/* A host and a port. */
+static bool
+is_host_and_port(const char *text, size_t length)
+{
+	size_t		colon = length;
+
+	/* the last one: an IPv6 address has others */
+	while (colon > 0 && text[colon - 1] != ':')
+		colon--;
+	return colon > 0 && is_host(text, colon - 1) &&
+		is_port(text + colon, length - colon);
+}
+
+/* Between the slashes of dns://: nothing, or a name server. */
+static bool
+is_name_server(const char *text, size_t length)
+{
+	return length == 0 || is_host(text, length) ||
+		is_host_and_port(text, length);
 }
 
 /* A list of numeric addresses, each with its port, separated by commas. */
@@ -66,24 +92,25 @@ is_address_list(const char *text, int family)
 {
 	for (const char *end; text; text = *end ? end + 1 : NULL)
 	{
-		char		item[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+		const char *colon;
 		struct in_addr address;
+		char		literal[INET_ADDRSTRLEN];
 
 		end = text + strcspn(text, ",");
-		if ((size_t) (end - text) >= sizeof(item))
-			return false;
-		memcpy(item, text, end - text);
-		item[end - text] = '\0';
-		if (!is_host_and_port(item))
+		if (!is_host_and_port(text, end - text))
 			return false;
 		if (family == AF_INET6)
 		{
-			if (item[0] != '[')
+			if (text[0] != '[')
 				return false;
 			continue;
 		}
-		*strrchr(item, ':') = '\0';
-		if (inet_pton(AF_INET, item, &address) != 1)
+		colon = memchr(text, ':', end - text);
+		if ((size_t) (colon - text) >= sizeof(literal))
+			return false;
+		memcpy(literal, text, colon - text);
+		literal[colon - text] = '\0';
+		if (inet_pton(AF_INET, literal, &address) != 1)
 			return false;
 	}
 	return true;
@@ -118,13 +145,19 @@ pa_target_parse(const char *text, PaTarget *target, const char **hint)
 		*hint = "A name needs a port: dns:///agent.example.com:50051.";
 		if (strncmp(name, "//", 2) == 0)
 		{
-			/* between the slashes may be a name server */
-			name = strchr(name + 2, '/');
+			const char *server = name + 2;
+
+			name = strchr(server, '/');
 			if (name == NULL)
 				return false;
+			if (!is_name_server(server, name - server))
+			{
+				*hint = "Between the slashes is nothing, or a name server: dns://192.0.2.53/agent.example.com:50051.";
+				return false;
+			}
 			name++;
 		}
-		return is_host_and_port(name);
+		return is_host_and_port(name, strlen(name));
 	}
 	if (strncmp(text, "ipv4:", 5) == 0)
 	{
@@ -139,7 +172,7 @@ pa_target_parse(const char *text, PaTarget *target, const char **hint)
 
 	*hint = "Use host:port, dns:///host:port, ipv4:address:port, ipv6:[address]:port or unix:/path.";
 	target->prefix = "dns:///";
-	return is_host_and_port(text);
+	return is_host_and_port(text, strlen(text));
 }
 
 /* Calls the test with each address of a list, without port and brackets. */
@@ -206,9 +239,8 @@ pa_target_is_list(const char *target)
 bool
 pa_target_is_host(const char *text)
 {
-	size_t		length = strspn(text, "abcdefghijklmnopqrstuvwxyz"
-								"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+	size_t		length = strlen(text);
 
-	return length > 0 && length <= 253 && text[length] == '\0' &&
-		isalnum((unsigned char) text[0]);
+	/* a name, as in a certificate: no address in brackets */
+	return (is_letter(text[0]) || is_digit(text[0])) && is_host(text, length);
 }

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "argument.h"
+#include "clock.h"
 #include "event_store.h"
 #include "request.h"
 #include "shared_state.h"
@@ -40,7 +41,7 @@ PG_FUNCTION_INFO_V1(pa_wait_power_off);
  * between: what to do between a look and the sleep, NULL for nothing.
  */
 static bool
-wait_until_final(int64 event_id, TimestampTz deadline, void (*between) (void),
+wait_until_final(int64 event_id, PaInstant deadline, void (*between) (void),
 				 PaEventState *event)
 {
 	bool		found;
@@ -57,8 +58,7 @@ wait_until_final(int64 event_id, TimestampTz deadline, void (*between) (void),
 			break;
 		if (between)
 			between();
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-											   deadline);
+		left = pa_clock_left(deadline);
 		if (left <= 0)
 			break;
 		pa_shared_event_sleep(event_id, Min(left, RECHECK_MS));
@@ -71,7 +71,7 @@ Datum
 pa_wait_for(PG_FUNCTION_ARGS)
 {
 	int64		event_id;
-	TimestampTz deadline;
+	PaInstant	deadline;
 	PaEventState event;
 	bool		found;
 	Datum		row;
@@ -85,8 +85,8 @@ pa_wait_for(PG_FUNCTION_ARGS)
 	pa_argument_check_not_null("event_id", PG_ARGISNULL(0));
 	pa_argument_check_not_null("timeout", PG_ARGISNULL(1));
 	event_id = PG_GETARG_INT64(0);
-	deadline = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(),
+	deadline = pa_clock_after(
+		pa_clock_now(),
 		pa_argument_milliseconds("timeout", PG_GETARG_INTERVAL_P(1)));
 
 	if (IsolationUsesXactSnapshot())
@@ -211,8 +211,7 @@ request_and_wait(FunctionCallInfo fcinfo, PaAction action,
 
 	/* each look commits, so that no snapshot is held while it sleeps */
 	if (!wait_until_final(event_id,
-						  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  milliseconds),
+						  pa_clock_after(pa_clock_now(), milliseconds),
 						  pa_event_store_commit, &event))
 		ereport(ERROR,
 				(errcode(PA_ERRCODE_UNKNOWN),

@@ -25,51 +25,82 @@ is_ascii(const char *text)
 	return true;
 }
 
+/* Text that is to be in this encoding already: what is not becomes '?'. */
 static char *
-without_high_bytes(const char *text)
+repair(int encoding, const char *text, bool *exact)
 {
-	char	   *result = pstrdup(text);
+	int			length = (int) strlen(text);
+	char	   *result;
 
-	for (char *c = result; *c != '\0'; c++)
-		if (IS_HIGHBIT_SET(*c))
+	if (pg_encoding_verifymbstr(encoding, text, length) == length)
+		return (char *) text;
+	*exact = false;
+	result = pstrdup(text);
+	for (char *c = result; *c != '\0';)
+	{
+		int			left = length - (int) (c - result);
+		int			width = pg_encoding_mblen(encoding, c);
+
+		if (width > left ||
+			pg_encoding_verifymbchar(encoding, c, left) != width)
+		{
 			*c = '?';
+			width = 1;
+		}
+		c += width;
+	}
 	return result;
 }
 
 /*
- * length: of text, in bytes.  converter: NULL if there is none between the
- * two encodings.  The conversion functions are C and look nothing up, so they
- * work outside of transactions, too.
+ * converter: without a function if there is none between the two encodings.
+ * The conversion functions are C and look nothing up, so they work outside of
+ * transactions, too.  *exact: nothing was lost.
  */
 static char *
-convert(const char *text, int from, int to, FmgrInfo *converter)
+convert(const char *text, int from, int to, FmgrInfo *converter, bool *exact)
 {
 	int			length = (int) strlen(text);
 	char	   *result;
-	int			size = length * MAX_CONVERSION_GROWTH + 1;
+	char	   *end;
 
+	*exact = true;
 	if (is_ascii(text))
 		return (char *) text;
 	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII)
-	{
-		int			judge = to == PG_SQL_ASCII ? from : to;
+		return repair(to == PG_SQL_ASCII ? from : to, text, exact);
 
-		return pg_verify_mbstr(judge, text, length, true) ?
-			(char *) text : without_high_bytes(text);
-	}
-	if (!OidIsValid(converter->fn_oid))
-		return without_high_bytes(text);
-
-	result = palloc(size);
-	if (DatumGetInt32(FunctionCall6(converter, Int32GetDatum(from),
-									Int32GetDatum(to), CStringGetDatum(text),
-									CStringGetDatum(result),
-									Int32GetDatum(length),
-									BoolGetDatum(true))) != length)
+	text = repair(from, text, exact);
+	result = palloc(length * MAX_CONVERSION_GROWTH + 1);
+	end = result;
+	while (length > 0)
 	{
-		pfree(result);
-		return without_high_bytes(text);
+		int			done = 0;
+
+		if (OidIsValid(converter->fn_oid))
+			done = DatumGetInt32(FunctionCall6(converter, Int32GetDatum(from),
+											   Int32GetDatum(to),
+											   CStringGetDatum(text),
+											   CStringGetDatum(end),
+											   Int32GetDatum(length),
+											   BoolGetDatum(true)));
+		else
+			for (; done < length && !IS_HIGHBIT_SET(text[done]); done++)
+				end[done] = text[done];
+		end = OidIsValid(converter->fn_oid) ? end + strlen(end) : end + done;
+		text += done;
+		length -= done;
+		if (length > 0)
+		{
+			int			width = Min(pg_encoding_mblen(from, text), length);
+
+			*exact = false;
+			*end++ = '?';
+			text += width;
+			length -= width;
+		}
 	}
+	*end = '\0';
 	return result;
 }
 
@@ -95,11 +126,35 @@ pa_wire_text_init(void)
 char *
 pa_wire_text_encode(const char *text)
 {
-	return convert(text, GetDatabaseEncoding(), PG_UTF8, &to_utf8);
+	bool		exact;
+
+	return convert(text, GetDatabaseEncoding(), PG_UTF8, &to_utf8, &exact);
 }
 
 char *
 pa_wire_text_decode(const char *text)
 {
-	return convert(text, PG_UTF8, GetDatabaseEncoding(), &from_utf8);
+	bool		exact;
+
+	return convert(text, PG_UTF8, GetDatabaseEncoding(), &from_utf8, &exact);
+}
+
+char *
+pa_wire_text_encode_name(const char *text)
+{
+	bool		exact;
+	char	   *result = convert(text, GetDatabaseEncoding(), PG_UTF8, &to_utf8,
+								 &exact);
+
+	return exact ? result : NULL;
+}
+
+char *
+pa_wire_text_decode_name(const char *text)
+{
+	bool		exact;
+	char	   *result = convert(text, PG_UTF8, GetDatabaseEncoding(),
+								 &from_utf8, &exact);
+
+	return exact ? result : NULL;
 }

@@ -3,9 +3,12 @@
  * src/wire_text.h
  *		Text between the database's encoding and the wire's, which is UTF-8.
  *
- * Neither conversion raises for what the text contains: a name that cannot be
+ * No conversion raises for what the text contains: a name that cannot be
  * converted must not keep the worker from everything else.  Results are
  * palloc'd or the argument itself.
+ *
+ * Text for people may lose what cannot be converted.  What names something
+ * must not: two names could become one.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,5 +26,9 @@ extern char *pa_wire_text_encode(const char *text);
  * encoding; what cannot be converted becomes '?'.
  */
 extern char *pa_wire_text_decode(const char *text);
+
+/* The same for names: NULL if any of it cannot be converted. */
+extern char *pa_wire_text_encode_name(const char *text);
+extern char *pa_wire_text_decode_name(const char *text);
 
 #endif							/* PA_WIRE_TEXT_H */

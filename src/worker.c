@@ -16,6 +16,7 @@
 
 #include "access/xact.h"
 #include "backoff.h"
+#include "clock.h"
 #include "extension_info.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -30,7 +31,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "wait_event.h"
 #include "worker.h"
 #include "worker_slot.h"
@@ -89,7 +89,7 @@ static struct
 {
 	int			count;
 	int			sqlstate;		/* of the last one that was logged */
-	TimestampTz next_attempt;
+	PaInstant	next_attempt;
 }			streak;
 
 static volatile sig_atomic_t terminated = false;
@@ -97,7 +97,7 @@ static volatile sig_atomic_t in_cycle = false;	/* of the workload */
 
 static bool workload_touched = false;	/* begin was called */
 static bool workload_begun = false; /* and succeeded */
-static TimestampTz last_extension_check = 0;
+static PaInstant last_extension_check = 0;
 static MemoryContext cycle_context = NULL;
 
 bool
@@ -214,7 +214,7 @@ extension_is_there(void)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(cycle_context);
 
-	last_extension_check = GetCurrentTimestamp();
+	last_extension_check = pa_clock_now();
 	return there;
 }
 
@@ -248,8 +248,7 @@ recover(void)
 	streak.count++;
 	delay = pa_backoff_delay(MIN_ERROR_BACKOFF, MAX_ERROR_BACKOFF,
 							 streak.count, 1.0);
-	streak.next_attempt = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  delay);
+	streak.next_attempt = pa_clock_after(pa_clock_now(), delay);
 
 	if (!terminated &&
 		(streak.count == 1 || error->sqlerrcode != streak.sqlstate))
@@ -354,8 +353,7 @@ wait_after_error(void)
 	char		text[96];
 	long		timeout;
 
-	timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-											  streak.next_attempt);
+	timeout = pa_clock_left(streak.next_attempt);
 	(void) pgstat_report_stat(true);
 
 	snprintf(text, sizeof(text), "failed %d times, next attempt in %ld ms",
@@ -387,7 +385,7 @@ run_loop(void)
 		MemoryContextReset(cycle_context);
 
 		/* requests set the latch, but do not shorten the backoff */
-		if (streak.count > 0 && GetCurrentTimestamp() < streak.next_attempt)
+		if (streak.count > 0 && pa_clock_now() < streak.next_attempt)
 		{
 			wait_after_error();
 			continue;
@@ -402,9 +400,8 @@ run_loop(void)
 			continue;
 		}
 
-		if (TimestampDifferenceExceeds(last_extension_check,
-									   GetCurrentTimestamp(),
-									   EXTENSION_CHECK_INTERVAL) &&
+		if (pa_clock_now() >= pa_clock_after(last_extension_check,
+											 EXTENSION_CHECK_INTERVAL) &&
 			!extension_is_there())
 			leave(PA_END_NO_EXTENSION);
 

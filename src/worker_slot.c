@@ -17,6 +17,7 @@
 #include "shared_layout.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/timestamp.h"
 #include "wait_event.h"
@@ -116,6 +117,8 @@ pa_slot_reserve(Oid database, int *slot_number, uint64 *generation)
 		for (int i = 0; i < pa_shared->slot_count; i++)
 		{
 			PaSlot	   *slot = &pa_shared->slots[i];
+			int			left_pid = slot->left_pid;
+			Oid			left_database = slot->left_database;
 
 			if (OidIsValid(slot->database))
 				continue;
@@ -123,6 +126,8 @@ pa_slot_reserve(Oid database, int *slot_number, uint64 *generation)
 			*slot_number = i;
 			*generation = slot->generation + 1;
 			memset(slot, 0, sizeof(PaSlot));
+			slot->left_pid = left_pid;
+			slot->left_database = left_database;
 			slot->database = database;
 			slot->generation = *generation;
 			set_state(slot, PA_WORKER_STARTING);
@@ -228,6 +233,8 @@ detach_worker(int code, Datum arg)
 	slot = pa_slot_mine();
 	if (slot != NULL)
 	{
+		slot->left_pid = slot->pid;
+		slot->left_database = slot->database;
 		slot->pid = 0;
 		slot->latch = NULL;
 		if (!slot->stop_requested)
@@ -277,7 +284,7 @@ pa_slot_running(void)
 	if (slot != NULL && slot->state == PA_WORKER_STARTING)
 	{
 		set_state(slot, PA_WORKER_RUNNING);
-		slot->running_since = slot->since;
+		slot->running_since = pa_clock_now();
 		wake_launcher();
 	}
 	LWLockRelease(pa_shared->lock);
@@ -447,17 +454,44 @@ attached_pid(Oid database)
 }
 
 /*
+ * true if a worker is attached to no slot any more, but still counts as
+ * connected to the database
+ */
+static bool
+one_is_leaving(Oid database)
+{
+	int		   *pids = palloc(pa_shared->slot_count * sizeof(int));
+	int			count = 0;
+	bool		found = false;
+
+	LWLockAcquire(pa_shared->lock, LW_SHARED);
+	for (int i = 0; i < pa_shared->slot_count; i++)
+		if (pa_shared->slots[i].left_pid != 0 &&
+			pa_shared->slots[i].left_database == database)
+			pids[count++] = pa_shared->slots[i].left_pid;
+	LWLockRelease(pa_shared->lock);
+
+	for (int i = 0; i < count && !found; i++)
+	{
+		PGPROC	   *process = BackendPidGetProc(pids[i]);
+
+		found = process != NULL && process->databaseId == database;
+	}
+	pfree(pids);
+	return found;
+}
+
+/*
  * A worker detaches a little before PostgreSQL stops to count it among those
  * connected to the database, and what we are called for would wait 100 ms for
- * that: so wait for both.
+ * that, or, DROP DATABASE ... WITH (FORCE) of somebody who is no superuser,
+ * fail because of it: so wait for both.  It may have left before we came.
  */
 bool
 pa_slot_wait_gone(Oid database, long timeout_ms)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  timeout_ms);
+	PaInstant	end = pa_clock_after(pa_clock_now(), timeout_ms);
 	int			pid;
-	int			last_pid = 0;
 	long		left;
 
 	if (pa_shared == NULL)
@@ -466,8 +500,7 @@ pa_slot_wait_gone(Oid database, long timeout_ms)
 	ConditionVariablePrepareToSleep(&pa_shared->worker_left);
 	while ((pid = attached_pid(database)) != 0)
 	{
-		last_pid = pid;
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		left = pa_clock_left(end);
 		if (left <= 0)
 			break;
 		if (ConditionVariableTimedSleep(&pa_shared->worker_left,
@@ -477,9 +510,9 @@ pa_slot_wait_gone(Oid database, long timeout_ms)
 	}
 	ConditionVariableCancelSleep();
 
-	while (last_pid != 0 && BackendPidGetProc(last_pid) != NULL)
+	while (one_is_leaving(database))
 	{
-		if (GetCurrentTimestamp() >= end)
+		if (pa_clock_now() >= end)
 			return false;
 
 		/* nothing sets our latch at the end of that process */

@@ -25,6 +25,7 @@
 #ifndef PA_WORKER_SLOT_H
 #define PA_WORKER_SLOT_H
 
+#include "clock.h"
 #include "shared_state.h"
 
 /* How a worker ended, as it said itself. */
@@ -46,7 +47,7 @@ typedef struct PaSlotInfo
 	PaWorkerState state;
 	PaWorkerEnd end;
 	int			pid;
-	TimestampTz running_since;
+	PaInstant	running_since;	/* 0: has not been in state RUNNING */
 } PaSlotInfo;
 
 /* A database that may have got the extension. */

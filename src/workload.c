@@ -23,6 +23,7 @@
 
 #include "apply.h"
 #include "claim.h"
+#include "clock.h"
 #include "courier_link.h"
 #include "dispatch.h"
 #include "ending.h"
@@ -49,20 +50,23 @@
 static MemoryContext cycle_context;
 
 static uint64 servers_version;	/* of what was read of the foreign servers */
-static TimestampTz next_look;
+static PaInstant next_look;
 static bool cancellations_pending;	/* to be read */
 static bool cancellations_fresh;	/* notified since they were read last */
 
-static TimestampTz next_watch;
-static TimestampTz next_courier_start;
-static TimestampTz courier_started;
+static PaInstant next_watch;
+static PaInstant next_courier_start;
+static PaInstant courier_started;
 static int	courier_failures;
 static int64 courier_starts;
 
 static int64 errors;			/* cycles that ended with an ERROR */
-static TimestampTz next_publish;
-static TimestampTz next_prune;
+static PaInstant next_publish;
+static PaInstant next_prune;
 static int64 prune_bound;
+
+static bool clock_set_back;		/* the jobs do not know of it yet */
+static int64 set_back_by;		/* microseconds; 0: only jobs tell */
 
 /* ms between two looks for what was not notified */
 static int
@@ -71,10 +75,30 @@ look_interval(void)
 	return max_prepared_xacts > 0 ? LOOK_INTERVAL : LOOK_INTERVAL_UNPREPARED;
 }
 
-static TimestampTz
-after(TimestampTz from, int64 ms)
+static PaInstant
+in_future(int64 ms)
 {
-	return TimestampTzPlusMilliseconds(from, ms);
+	return pa_clock_after(pa_clock_now(), ms);
+}
+
+/*
+ * The clock was set back, "by" microseconds, 0 if that was not seen.  What was
+ * due stays due, in the order of the requests.  In a transaction of the
+ * caller; returns until when something was due, "now" if nothing was moved.
+ */
+static TimestampTz
+move_jobs_back(TimestampTz now, int64 by, int log_level)
+{
+	TimestampTz furthest;
+	int64		moved = pa_outcome_store_move_back(now, &furthest);
+
+	if (by > 0 || moved > 0)
+		ereport(log_level,
+				(errmsg("power_action found the clock set back by %.3f s",
+						(by > 0 ? by : furthest - now) / 1000000.0),
+				 errdetail("Actions that are due when they are requested stay due; moved back: " INT64_FORMAT ".",
+						   moved)));
+	return furthest;
 }
 
 void
@@ -83,6 +107,8 @@ pa_workload_begin(void)
 	uint64		system = GetSystemIdentifier();
 	int64		epoch;
 	bool		moved;
+	int64		set_back;
+	TimestampTz now = pa_clock_watch(&set_back);
 
 	cycle_context = AllocSetContextCreate(TopMemoryContext,
 										  "power_action cycle",
@@ -104,11 +130,17 @@ pa_workload_begin(void)
 	pa_dispatch_set_source(system, MyDatabaseId, (uint64) epoch);
 	SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
 
+	/* a predecessor, or another server, may have had another time */
+	pa_worker_begin_transaction();
+	if (pa_job_store_any_ahead(now))
+		now = move_jobs_back(now, 0, LOG);
+	pa_worker_commit_transaction();
+
 	pa_worker_begin_transaction();
 	pa_wire_text_init();
-	pa_claim_start();
+	pa_claim_start(now);
 	pa_worker_commit_transaction();
-	next_look = after(GetCurrentTimestamp(), look_interval());
+	next_look = in_future(look_interval());
 	cancellations_pending = true;
 }
 
@@ -143,12 +175,12 @@ handle_frame(const Courier__Frame *frame)
 static void
 courier_ended(TimestampTz now)
 {
-	if (TimestampDifferenceExceeds(courier_started, now, COURIER_PROVEN))
+	if (pa_clock_now() >= pa_clock_after(courier_started, COURIER_PROVEN))
 		courier_failures = 0;
 	courier_failures++;
-	next_courier_start = courier_failures == 1 ? now :
-		after(now, Min(COURIER_BACKOFF << Min(courier_failures, 10),
-					   COURIER_BACKOFF_MAX));
+	next_courier_start = courier_failures == 1 ? PA_INSTANT_PAST :
+		in_future(Min(COURIER_BACKOFF << Min(courier_failures, 10),
+					  COURIER_BACKOFF_MAX));
 	pa_dispatch_courier_lost(now);
 	pa_outcome_of_lost_courier(now);
 }
@@ -158,16 +190,17 @@ static void
 watch_courier(TimestampTz now)
 {
 	dlist_iter	iter;
+	PaInstant	instant = pa_clock_now();
 	bool		hangs = false;
 
-	if (pa_courier_pid() == 0 || next_watch > now)
+	if (pa_courier_pid() == 0 || next_watch > instant)
 		return;
-	next_watch = after(now, WATCH_INTERVAL);
+	next_watch = pa_clock_after(instant, WATCH_INTERVAL);
 	dlist_foreach(iter, pa_queue_calls())
 	{
 		PaCluster  *cluster = dlist_container(PaCluster, call_node, iter.cur);
 
-		if (after(cluster->deadline, COURIER_GRACE) < now)
+		if (pa_clock_after(cluster->deadline, COURIER_GRACE) < instant)
 			hangs = true;
 	}
 	if (!hangs)
@@ -180,14 +213,16 @@ watch_courier(TimestampTz now)
 }
 
 static void
-start_courier(TimestampTz now)
+start_courier(void)
 {
-	if (pa_courier_pid() != 0 || now < next_courier_start)
+	PaInstant	instant = pa_clock_now();
+
+	if (pa_courier_pid() != 0 || instant < next_courier_start)
 		return;
 	/* an error is reported by the caller of the cycle; then it waits */
-	next_courier_start = after(now, COURIER_BACKOFF_MAX);
+	next_courier_start = pa_clock_after(instant, COURIER_BACKOFF_MAX);
 	pa_courier_start();
-	courier_started = now;
+	courier_started = instant;
 	courier_starts++;
 	pa_dispatch_tell_courier();
 }
@@ -197,9 +232,10 @@ static void
 wake_waiting(TimestampTz now)
 {
 	PaCluster  *cluster;
+	PaInstant	instant = pa_clock_now();
 
 	while ((cluster = pa_queue_first_waiting()) != NULL &&
-		   cluster->wake_at <= now)
+		   cluster->wake_at <= instant)
 	{
 		if (!cluster->confirming)
 			pa_queue_load(cluster);
@@ -208,7 +244,8 @@ wake_waiting(TimestampTz now)
 		else if (cluster->server->state == PA_AGENT_READY)
 			pa_queue_make_ready(cluster);
 		else
-			pa_queue_wait(cluster, after(now, pa_confirm_interval));
+			pa_queue_wait(cluster, pa_clock_after(instant,
+												  pa_confirm_interval));
 	}
 }
 
@@ -220,7 +257,8 @@ wake_waiting(TimestampTz now)
 static void
 read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 {
-	bool		look = next_look <= now;
+	PaInstant	begin = pa_clock_now();
+	bool		look = next_look <= begin;
 	bool		more = false;
 	uint64		version;
 
@@ -252,11 +290,11 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 	cancellations_fresh = false;
 	if (look)
 	{
-		TimestampTz done = GetCurrentTimestamp();
+		PaInstant	done = pa_clock_now();
 
-		next_look = after(done, Max(look_interval(),
-									LOOK_SHARE *
-									TimestampDifferenceMilliseconds(now, done)));
+		next_look = pa_clock_after(done, Max(look_interval(),
+											 LOOK_SHARE *
+											 (done - begin) / 1000));
 	}
 }
 
@@ -328,10 +366,11 @@ write_running(void *argument)
  * Marks the events of calls that last.  Returns when the next call will have
  * lasted long enough.
  */
-static TimestampTz
-mark_running(TimestampTz now)
+static PaInstant
+mark_running(void)
 {
-	TimestampTz next = DT_NOEND;
+	PaInstant	now = pa_clock_now();
+	PaInstant	next = PA_INSTANT_NEVER;
 	int64	   *ids = NULL;
 	TimestampTz *started = NULL;
 	int			count = 0;
@@ -345,9 +384,9 @@ mark_running(TimestampTz now)
 
 		if (cluster->marked || cluster->confirming)
 			continue;
-		if (after(cluster->sent_at, RUNNING_AFTER) > now)
+		if (pa_clock_after(cluster->call_began, RUNNING_AFTER) > now)
 		{
-			next = after(cluster->sent_at, RUNNING_AFTER);
+			next = pa_clock_after(cluster->call_began, RUNNING_AFTER);
 			break;
 		}
 		cluster->marked = true;
@@ -366,9 +405,9 @@ mark_running(TimestampTz now)
 					repalloc(started, room * sizeof(TimestampTz)) :
 					palloc(room * sizeof(TimestampTz));
 			}
-			job->started_at = cluster->sent_at;
+			job->started_at = Max(cluster->sent_at, job->requested_at);
 			ids[count] = job->event_id;
-			started[count++] = cluster->sent_at;
+			started[count++] = job->started_at;
 		}
 	}
 
@@ -387,11 +426,12 @@ prune_batch(void *argument)
 {
 	TimestampTz now = *(TimestampTz *) argument;
 
-	(void) pa_outcome_store_prune(after(now, -pa_event_retention *
-										INT64CONST(1000)),
-								  PRUNE_BATCH, &prune_bound);
+	(void) pa_outcome_store_prune(
+		TimestampTzPlusMilliseconds(now, -pa_event_retention *
+									INT64CONST(1000)),
+		PRUNE_BATCH, &prune_bound);
 	if (prune_bound != 0)
-		next_prune = now;
+		next_prune = PA_INSTANT_PAST;
 }
 
 /* Old events go in small batches, one batch a cycle. */
@@ -400,18 +440,30 @@ prune(TimestampTz now)
 {
 	static Aside aside = {"remove old events", 0};
 
-	if (pa_event_retention < 0 || next_prune > now)
+	if (pa_event_retention < 0 || next_prune > pa_clock_now())
 		return;
-	next_prune = after(now, PRUNE_INTERVAL);
+	next_prune = in_future(PRUNE_INTERVAL);
 	do_aside(&aside, prune_batch, &now);
+}
+
+static bool
+same_counters(const PaWorkerCounters *one, const PaWorkerCounters *other)
+{
+	return one->calls == other->calls &&
+		one->finished == other->finished &&
+		one->in_flight == other->in_flight &&
+		one->deferred == other->deferred &&
+		one->errors == other->errors &&
+		one->courier_pid == other->courier_pid &&
+		one->courier_starts == other->courier_starts;
 }
 
 /*
  * What the views show of this worker and its agents.  Returns when there is
  * more to be shown.
  */
-static TimestampTz
-publish(TimestampTz now)
+static PaInstant
+publish(void)
 {
 	static PaWorkerCounters shown;
 	PaWorkerCounters counters = {0};
@@ -426,16 +478,16 @@ publish(TimestampTz now)
 	counters.errors = errors + pa_apply_errors();
 	counters.courier_pid = (int) pa_courier_pid();
 	counters.courier_starts = courier_starts;
-	changed = memcmp(&counters, &shown, sizeof(counters)) != 0;
+	changed = !same_counters(&counters, &shown);
 	servers = pa_queue_servers();
 	foreach(cell, servers)
 		changed |= ((PaServer *) lfirst(cell))->changed;
 	if (!changed)
-		return DT_NOEND;
-	if (next_publish > now)
+		return PA_INSTANT_NEVER;
+	if (next_publish > pa_clock_now())
 		return next_publish;
 
-	next_publish = after(now, PUBLISH_INTERVAL);
+	next_publish = in_future(PUBLISH_INTERVAL);
 	shown = counters;
 	pa_shared_publish_counters(&counters);
 	foreach(cell, servers)
@@ -450,14 +502,53 @@ publish(TimestampTz now)
 		pa_shared_publish_agent(server->name, server->state, server->since,
 								server->in_flight, server->last_error);
 	}
-	return DT_NOEND;
+	return PA_INSTANT_NEVER;
+}
+
+/*
+ * The time of this cycle.  Requests that are older than this must not be
+ * taken for later ones, so before anything is read the jobs learn if the
+ * clock was set back.
+ */
+static TimestampTz
+watch_clock(void)
+{
+	int64		set_back;
+	TimestampTz now = pa_clock_watch(&set_back);
+
+	if (set_back > 0)
+	{
+		clock_set_back = true;
+		set_back_by += set_back;
+		pa_claim_expect_ahead(now + set_back);
+	}
+	return now;
+}
+
+static void
+follow_clock(TimestampTz now)
+{
+	if (!clock_set_back)
+		return;
+	pa_worker_begin_transaction();
+	/* of what was under way then each is found by itself: no news */
+	(void) move_jobs_back(now, set_back_by, set_back_by > 0 ? LOG : DEBUG1);
+	pa_worker_commit_transaction();
+
+	pa_queue_move_jobs_back(now);
+	pa_worker_begin_transaction();
+	pa_claim_restart();
+	pa_worker_commit_transaction();
+	clock_set_back = false;
+	set_back_by = 0;
 }
 
 long
 pa_workload_cycle(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next;
+	TimestampTz now = watch_clock();
+	TimestampTz due;
+	PaInstant	next;
 	PaEventRange ranges[PA_MAX_RANGES];
 	int			range_count;
 	bool		cancellations = false;
@@ -469,7 +560,7 @@ pa_workload_cycle(void)
 	if (pa_courier_pid() != 0 && !pa_courier_receive(handle_frame))
 		courier_ended(now);
 	watch_courier(now);
-	start_courier(now);
+	start_courier();
 	wake_waiting(now);
 
 	range_count = pa_shared_take_requests(ranges, &cancellations);
@@ -477,35 +568,37 @@ pa_workload_cycle(void)
 	cancellations_fresh |= cancellations;
 	PG_TRY();
 	{
+		follow_clock(now);
 		read_and_send(ranges, range_count, now);
 	}
 	PG_CATCH();
 	{
 		/* what was taken must not be lost */
-		next_look = DT_NOBEGIN;
+		next_look = PA_INSTANT_PAST;
 		cancellations_pending = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
-	if (pa_apply_next_try() <= now)
+	clock_set_back |= pa_claim_found_ahead();
+
+	if (pa_apply_next_try() <= pa_clock_now())
 		pa_apply_pending();
-	next = mark_running(now);
+	next = mark_running();
 	prune(now);
-	next = Min(next, publish(now));
+	next = Min(next, publish());
 	pa_courier_flush();
 
 	next = Min(next, pa_apply_next_try());
-	next = Min(next, pa_claim_next_time());
-	next = Min(next, pa_ending_next_time());
+	next = Min(next, pa_ending_next_give_up());
 	next = Min(next, next_look);
 	if (pa_courier_pid() == 0)
 		next = Min(next, next_courier_start);
 	if (pa_queue_first_waiting() != NULL)
 		next = Min(next, pa_queue_first_waiting()->wake_at);
 	if (pa_queue_loading_count() > 0 || pa_dispatch_has_work() ||
-		cancellations_pending)
-		next = DT_NOBEGIN;
+		cancellations_pending || clock_set_back)
+		next = PA_INSTANT_PAST;
 	if (!dlist_is_empty(pa_queue_calls()))
 		next = Min(next, next_watch);
 	if (pa_event_retention >= 0)
@@ -513,11 +606,13 @@ pa_workload_cycle(void)
 
 	MemoryContextSwitchTo(old);
 
-	/* the difference to an infinity is not defined */
+	due = Min(pa_claim_next_time(), pa_ending_next_expiry());
 	now = GetCurrentTimestamp();
-	if (next <= now)
+	if (due <= now)
 		return 0;
-	return next == DT_NOEND ? -1 : TimestampDifferenceMilliseconds(now, next);
+	if (due == DT_NOEND)
+		return next == PA_INSTANT_NEVER ? -1 : pa_clock_left(next);
+	return Min(TimestampDifferenceMilliseconds(now, due), pa_clock_left(next));
 }
 
 void

@@ -13,6 +13,7 @@
  */
 #include "action.h"
 
+#include <grpc/support/time.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ pa_lane_open(PaService *service, const char *cluster_id)
 	lane->first_waiting = NULL;
 	lane->last_waiting = NULL;
 	lane->waiting = 0;
-	strcpy(lane->cluster_id, cluster_id);
+	memcpy(lane->cluster_id, cluster_id, strlen(cluster_id) + 1);
 	pa_table_insert(&service->lanes, &lane->node, hash);
 	return lane;
 }
@@ -278,6 +279,29 @@ list_instances(PaAction *action)
 	action->follower_count = first;
 }
 
+/* when the last of those who wait will have given up */
+static int64_t
+deadline(const PaAction *action)
+{
+	int64_t		now = pa_clock_now();
+	int64_t		latest = now;
+
+	/* an order goes on without them */
+	if (action->callers == NULL)
+		return INT64_MAX;
+	for (const PaCall *call = action->callers; call; call = call->next_waiting)
+	{
+		gpr_timespec left = gpr_time_sub(call->deadline,
+										 gpr_now(call->deadline.clock_type));
+
+		if (left.tv_sec > INT32_MAX)
+			return INT64_MAX;
+		if (now + gpr_timespec_to_micros(left) > latest)
+			latest = now + (int64_t) gpr_timespec_to_micros(left);
+	}
+	return latest;
+}
+
 static bool
 submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 {
@@ -292,6 +316,7 @@ submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 	work->instances = action->instances + from;
 	work->instance_count = to - from;
 	work->arena = &action->creator->work_arena;
+	work->deadline = deadline(action);
 	work->done = provider_done;
 	return action->service->provider->submit(action->service->provider, work);
 }

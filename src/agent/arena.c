@@ -55,7 +55,7 @@ pa_arena_format(PaArena *arena, const char *format,...)
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	copy = pa_arena_allocate(arena, strlen(text) + 1);
-	return strcpy(copy, text);
+	return memcpy(copy, text, strlen(text) + 1);
 }
 
 void

@@ -131,10 +131,15 @@ pa_connection_drop(const char *peer)
 		struct sockaddr_storage remote;
 		socklen_t	local_length = sizeof(local);
 		socklen_t	remote_length = sizeof(remote);
-		int			fd = atoi(entry->d_name);
+		char	   *end;
+		int			fd = (int) strtol(entry->d_name, &end, 10);
 		char		text[256];
 
+		if (end == entry->d_name)
+			continue;			/* . and .. */
+
 		memset(&local, 0, sizeof(local));
+		memset(&remote, 0, sizeof(remote));
 		if (getsockname(fd, (struct sockaddr *) &local, &local_length) != 0 ||
 			getpeername(fd, (struct sockaddr *) &remote, &remote_length) != 0)
 			continue;

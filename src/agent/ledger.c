@@ -153,7 +153,7 @@ store_pair(char *text, const char *first, const char *second)
 	size_t		length = strlen(first) + 1;
 
 	memcpy(text, first, length);
-	return strcpy(text + length, second);
+	return memcpy(text + length, second, strlen(second) + 1);
 }
 
 static void

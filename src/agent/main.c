@@ -18,9 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "account_file.h"
 #include "connection.h"
 #include "options.h"
 #include "program/memory.h"
+#include "provider_router.h"
 
 #define VERSION		"1.0"
 
@@ -153,6 +155,7 @@ static bool
 run(const PaOptions *options, char *problem, size_t size)
 {
 	PaTimers	timers = {0};
+	PaProviderSetup setup = {.timers = &timers, .simulated = &options->simulated};
 	PaProvider *provider = NULL;
 	PaService  *service = NULL;
 	PaServer   *server = NULL;
@@ -184,8 +187,13 @@ run(const PaOptions *options, char *problem, size_t size)
 			goto cleanup;
 		}
 	}
-	provider = pa_provider_simulated_create(&options->simulated, &timers,
-											problem, size);
+	if (options->accounts_file != NULL)
+		provider = pa_provider_router_create(options->accounts_file,
+											 pa_provider_types, &setup,
+											 problem, size);
+	else
+		provider = pa_provider_simulated_create(&options->simulated, &timers,
+												problem, size);
 	if (provider == NULL)
 		goto cleanup;
 	service = pa_service_create(&options->service, provider, &timers, log,
@@ -213,6 +221,29 @@ cleanup:
 	return good;
 }
 
+/* the exit status */
+static int
+check_config(const PaOptions *options)
+{
+	PaReport	report;
+	PaAccount  *accounts;
+
+	pa_report_to_stderr(&report, options->accounts_file);
+	accounts = pa_account_file_read(options->accounts_file, pa_provider_types,
+									&report);
+	if (accounts == NULL)
+		return EXIT_FAILURE;
+	while (accounts != NULL)
+	{
+		PaAccount  *account = accounts;
+
+		accounts = account->next;
+		pa_account_free(account);
+	}
+	puts("OK");
+	return EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -229,6 +260,8 @@ main(int argc, char **argv)
 		pa_options_help(stdout);
 	else if (options.version)
 		printf("power_agent %s, gRPC core %s\n", VERSION, grpc_version_string());
+	else if (options.check_config)
+		result = check_config(&options);
 	else
 	{
 		block_signals();

@@ -78,8 +78,13 @@ static const Option options_known[] = {
 		"listen without TLS on an address that is not loopback"},
 
 	{"Provider:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
+	{"accounts", "FILE", OPTION_TEXT, AT(accounts_file), 0, 0,
+		"which provider each account has, and its keys; read again at\n"
+		"SIGHUP.  See doc/agent.md"},
+	{"check-config", NULL, OPTION_FLAG, AT(check_config), 0, 0,
+		"read the accounts file, print what is wrong with it or OK, exit"},
 	{"provider", "NAME", OPTION_TEXT, AT(provider), 0, 0,
-		"the cloud; only \"simulated\" so far (simulated)"},
+		"of every account, without a file; only simulated (simulated)"},
 	{"initial-state", "STATE", OPTION_STATE, AT(simulated.initial_state), 0, 0,
 		"of an instance that is first named: running, stopped,\n"
 		"starting, stopping or terminated (stopped)"},
@@ -324,12 +329,21 @@ check(PaOptions *options, char *problem, size_t size)
 {
 	if (options->help || options->version)
 		return true;
+	if (options->check_config && options->accounts_file == NULL)
+		return refuse(problem, size, "--check-config needs --accounts");
+	if (options->check_config)
+		return true;
 	if (!check_listen(options, problem, size) ||
 		!check_security(options, problem, size))
 		return false;
-	if (strcmp(options->provider, "simulated") != 0)
+	if (options->accounts_file != NULL && options->provider != NULL)
 		return refuse(problem, size,
-					  "unknown provider \"%.80s\": valid is simulated",
+					  "--provider and --accounts exclude each other: the file names the providers");
+	if (options->accounts_file == NULL && options->provider == NULL)
+		options->provider = "simulated";
+	if (options->provider != NULL && strcmp(options->provider, "simulated") != 0)
+		return refuse(problem, size,
+					  "unknown provider \"%.80s\": valid is simulated; others are for --accounts",
 					  options->provider);
 	if (options->log_sync && options->log_file == NULL)
 		return refuse(problem, size, "--log-sync needs --log");
@@ -344,7 +358,6 @@ static void
 set_defaults(PaOptions *options)
 {
 	memset(options, 0, sizeof(*options));
-	options->provider = "simulated";
 	options->server.threads = 1;
 	options->server.max_message_size = 32 * 1024 * 1024;
 	options->server.drain_timeout = 5000000;
@@ -367,7 +380,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	size_t		length = equals ? (size_t) (equals - argument) : strlen(argument);
 	const char *value = equals ? equals + 1 : NULL;
 	const Option *option;
-	bool		takes_value;
+	bool		takes_value = false;
 	bool		word;
 
 	if (strncmp(argument, "--", 2) != 0 || length < 3)
@@ -393,7 +406,7 @@ read_argument(PaOptions *options, char **argv, int *index, char *problem,
 	if (word)
 		return pa_behaviour_set_default(options->service.defaults, name, value,
 										problem, size);
-	return set_option(options, option, value, problem, size);
+	return set_option(options, option, takes_value ? value : "", problem, size);
 }
 
 bool

@@ -21,9 +21,11 @@ typedef struct PaOptions
 {
 	bool		help;
 	bool		version;
+	bool		check_config;
 	const char *listen;			/* as given: unix:PATH or HOST:PORT */
 	const char *ready_file;
-	const char *provider;
+	const char *provider;		/* NULL: that of each account in the file */
+	const char *accounts_file;	/* NULL: none */
 	const char *log_file;
 	bool		log_sync;
 	bool		insecure;		/* in the clear, beyond this machine */

@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "arena.h"
 
@@ -60,10 +61,13 @@ typedef struct PaProviderRequest
 	PaProviderInstance *instances;
 	size_t		instance_count;
 	PaArena    *arena;			/* for texts; the provider's until it is done */
+	int64_t		deadline;		/* us of pa_clock_now: nobody waits any longer;
+								 * INT64_MAX: there is none */
 
 	/*
 	 * From the provider.  status is a gRPC status code: anything but OK says
-	 * that nothing was ordered and why.  error is for an order that the cloud
+	 * that nothing was ordered and why; only UNAVAILABLE and UNKNOWN may come
+	 * after a part, or all, of an order that may be given again.  error is for an order that the cloud
 	 * refused as a whole; instances that did not follow are told one by one.
 	 */
 	int			status;
@@ -85,6 +89,18 @@ typedef struct PaProvider
 
 	/* true: done already, and "done" will not be called */
 	bool		(*submit) (struct PaProvider *provider, PaProviderRequest *request);
+
+	/*
+	 * Called under the server's lock, as submit is, soon after something was
+	 * done, and before anybody goes on with it.  NULL: nothing to do then.
+	 */
+	void		(*resume) (struct PaProvider *provider);
+
+	/*
+	 * Reads its configuration again; under the server's lock.  What is wrong
+	 * with it is told on standard error and changes nothing.  NULL: none.
+	 */
+	void		(*reload) (struct PaProvider *provider);
 
 	/*
 	 * Ends the provider and its threads, and frees it.  What is not done by

@@ -20,6 +20,7 @@
 
 #include "program/clock.h"
 #include "program/memory.h"
+#include "provider_type.h"
 #include "request.h"
 #include "status_name.h"
 #include "table.h"
@@ -443,6 +444,7 @@ read_inventory(Simulated *simulated, char *problem, size_t size)
 	FILE	   *file = fopen(path, "re");
 	char	   *line = NULL;
 	size_t		capacity = 0;
+	ssize_t		length;
 	int			number = 0;
 	const char *wrong = NULL;
 
@@ -452,10 +454,11 @@ read_inventory(Simulated *simulated, char *problem, size_t size)
 				 strerror(errno));
 		return false;
 	}
-	while (wrong == NULL && getline(&line, &capacity, file) >= 0)
+	while (wrong == NULL && (length = getline(&line, &capacity, file)) >= 0)
 	{
 		number++;
-		wrong = read_inventory_line(simulated, line);
+		wrong = strlen(line) != (size_t) length ? "the line contains a NUL byte" :
+			read_inventory_line(simulated, line);
 	}
 	if (wrong != NULL)
 		snprintf(problem, size, "%s:%d: %s", path, number, wrong);
@@ -487,3 +490,22 @@ pa_provider_simulated_create(const PaSimulatedOptions *options,
 	}
 	return &simulated->provider;
 }
+
+static const PaSetting no_settings[] = {
+	{NULL}
+};
+
+static PaProvider *
+create_for_account(const PaAccount *account, const PaProviderSetup *setup,
+				   void *shared, char *problem, size_t size)
+{
+	return pa_provider_simulated_create(setup->simulated, setup->timers,
+										problem, size);
+}
+
+const PaProviderType pa_provider_type_simulated = {
+	.name = "simulated",
+	.settings = no_settings,
+	.max_parallel = 1000000,
+	.create = create_for_account
+};

@@ -30,6 +30,9 @@ extern PaProvider *pa_provider_simulated_create(const PaSimulatedOptions *option
 												PaTimers *timers,
 												char *problem, size_t size);
 
+/* for accounts of a file: what the command line says counts for all of them */
+extern const struct PaProviderType pa_provider_type_simulated;
+
 /* the name of a state, in lower case; and back, -1 if there is none */
 extern const char *pa_instance_state_name(PaInstanceState state);
 extern int	pa_instance_state_code(const char *name);

@@ -50,7 +50,7 @@ extern int	pa_server_start(PaServer *server, char *problem, size_t size);
  */
 extern void pa_server_drain(PaServer *server);
 
-/* reads all files again that serve: rules, tokens, certificates */
+/* reads all files again that serve: rules, tokens, certificates, accounts */
 extern void pa_server_reload(PaServer *server);
 
 /* returns when the server has drained; true: everything was answered */

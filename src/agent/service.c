@@ -115,6 +115,8 @@ pa_service_reload(PaService *service)
 		pa_rule_file_rules(service->rule_file, true);
 	if (service->tokens != NULL)
 		pa_token_reload(service->tokens);
+	if (service->provider->reload != NULL)
+		service->provider->reload(service->provider);
 }
 
 static void
@@ -151,6 +153,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 			line->requester = "";
 	line->attempt = call->attempt;
 	pa_log_write(service->log, line);
+	line->order = NULL;			/* it was ours */
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
 					 pa_clock_now() + FLUSH_INTERVAL, flush_log);
@@ -640,6 +643,8 @@ pa_service_take_done(PaService *service)
 {
 	PaAction   *done;
 
+	if (service->provider->resume != NULL)
+		service->provider->resume(service->provider);
 	pthread_mutex_lock(&service->done_lock);
 	done = service->done;
 	service->done = NULL;

@@ -77,8 +77,8 @@ extern bool pa_service_busy(const PaService *service);
 extern void pa_service_abandon(PaService *service);
 
 /*
- * Reads the behaviour file and the tokens again; a bad one is reported and
- * changes nothing.
+ * Reads the behaviour file, the tokens and the accounts file again; a bad one
+ * is reported and changes nothing.
  */
 extern void pa_service_reload(PaService *service);
 

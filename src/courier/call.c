@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,16 +83,22 @@ add_result(const Courier__Result *result)
 	pa_output_add(&frame);
 }
 
+static void reject(uint64_t call_id, grpc_status_code status,
+				   const char *format,...)
+			__attribute__((format(printf, 3, 4)));
+
 /* the Result of a call that was never started */
 static void
-reject(uint64_t call_id, grpc_status_code status, const char *format,
-	   const char *argument)
+reject(uint64_t call_id, grpc_status_code status, const char *format,...)
 {
 	Courier__Result result = COURIER__RESULT__INIT;
 	char		text[512];
 	char		clean[512];
+	va_list		arguments;
 
-	snprintf(text, sizeof(text), format, argument);
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
 	pa_text_clean(clean, sizeof(clean) - 1, text, strlen(text));
 	result.call_id = call_id;
 	result.status_code = status;
@@ -236,7 +243,7 @@ pa_call_start(const Courier__Call *order)
 		grpc_call_unref(grpc);
 		pa_channel_release(channel);
 		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED,
-			   "the courier is %s", "out of memory");
+			   "the courier is out of memory");
 		return;
 	}
 	call->call_id = order->call_id;
@@ -373,14 +380,14 @@ fill_reply(PaCall *call, Courier__Result *result)
 	if (call->unary.reply == NULL)
 	{
 		result->status_code = GRPC_STATUS_INTERNAL;
-		result->status_message = "the agent answered OK without a reply";
+		result->status_message = (char *) "the agent answered OK without a reply";
 		return;
 	}
 	data = reply_bytes(call->unary.reply, &size, &copy);
 	if (data == NULL)
 	{
 		result->status_code = GRPC_STATUS_INTERNAL;
-		result->status_message = "the reply of the agent cannot be read";
+		result->status_message = (char *) "the reply of the agent cannot be read";
 	}
 	else
 	{

@@ -26,7 +26,7 @@
 
 #include "channel.h"
 #include "delivery.h"
-#include "frame.h"
+#include "frame_format.h"
 #include "output.h"
 #include "program/memory.h"
 #include "text.h"
@@ -199,6 +199,10 @@ make_channel(const Courier__Configure *configure,
 static void
 unpin(PaChannel *self)
 {
+	/*
+	 * Counted, which the analyzer cannot follow: who is here holds a pin.
+	 * NOLINTBEGIN(clang-analyzer-unix.Malloc)
+	 */
 	if (atomic_fetch_sub(&self->pins, 1) != 1)
 		return;
 	pa_unary_destroy(&self->probe_call);
@@ -207,6 +211,7 @@ unpin(PaChannel *self)
 	free(self->target);
 	free(self->name);
 	free(self);
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
 }
 
 void
@@ -363,6 +368,8 @@ probe_done(PaTag *tag, bool success)
 static void
 start_watch(PaChannel *self, gpr_timespec deadline)
 {
+	/* counted, too: who is here holds the guard of a channel in use */
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	grpc_channel *channel = self->channel;
 	grpc_connectivity_state state = self->state;
 

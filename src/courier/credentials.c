@@ -7,8 +7,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* explicit_bzero */
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 #include "program/file.h"
 #include "program/memory.h"
 #include "program/pem.h"
+#include "program/secret.h"
 
 /* bytes; the roots of a Debian system are 200 kB */
 #define PEM_LIMIT	((size_t) 1024 * 1024)
@@ -62,8 +61,7 @@ find_system_roots(void)
 static void
 destroy_secret(void *memory)
 {
-	explicit_bzero(memory, strlen(memory));
-	free(memory);
+	pa_secret_free(memory);
 }
 
 /* the token is all that is in its file, but for the end of its line */

@@ -74,32 +74,18 @@ pa_frame_fill(PaFrameReader *reader, size_t size)
 PaFrameStatus
 pa_frame_next(PaFrameReader *reader, const uint8_t **body, size_t *size)
 {
-	size_t		unread = reader->end - reader->start;
-	const uint8_t *p;
-	size_t		length;
+	const uint8_t *bytes;
+	PaFrameStatus status;
 
-	if (unread < PA_FRAME_HEADER)
+	/* a reader that has read nothing has no buffer */
+	if (reader->end == reader->start)
 		return PA_FRAME_PARTIAL;
-
-	p = reader->data + reader->start;
-	length = ((size_t) p[0] << 24) | ((size_t) p[1] << 16) |
-		((size_t) p[2] << 8) | (size_t) p[3];
-	if (length == 0 || length > PA_FRAME_LIMIT)
-		return PA_FRAME_INVALID;
-	if (unread - PA_FRAME_HEADER < length)
-		return PA_FRAME_PARTIAL;
-
-	*body = p + PA_FRAME_HEADER;
-	*size = length;
-	reader->start += PA_FRAME_HEADER + length;
-	return PA_FRAME_COMPLETE;
-}
-
-void
-pa_frame_put_header(uint8_t *header, size_t size)
-{
-	header[0] = (uint8_t) (size >> 24);
-	header[1] = (uint8_t) (size >> 16);
-	header[2] = (uint8_t) (size >> 8);
-	header[3] = (uint8_t) size;
+	bytes = reader->data + reader->start;
+	status = pa_frame_find(bytes, reader->end - reader->start, size);
+	if (status == PA_FRAME_COMPLETE)
+	{
+		*body = bytes + PA_FRAME_HEADER;
+		reader->start += PA_FRAME_HEADER + *size;
+	}
+	return status;
 }

@@ -15,15 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_FRAME_HEADER		4
-#define PA_FRAME_LIMIT		((size_t) 64 * 1024 * 1024)
-
-typedef enum PaFrameStatus
-{
-	PA_FRAME_COMPLETE,
-	PA_FRAME_PARTIAL,			/* more bytes are needed */
-	PA_FRAME_INVALID			/* a length of 0 or above the limit */
-} PaFrameStatus;
+#include "frame_format.h"
 
 typedef struct PaFrameReader
 {
@@ -50,8 +42,5 @@ extern void pa_frame_fill(PaFrameReader *reader, size_t size);
  */
 extern PaFrameStatus pa_frame_next(PaFrameReader *reader,
 								   const uint8_t **body, size_t *size);
-
-/* writes the length that goes before a body of "size" bytes */
-extern void pa_frame_put_header(uint8_t *header, size_t size);
 
 #endif							/* PA_COURIER_FRAME_H */

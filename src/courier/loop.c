@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* POLLRDHUP */
+#define _GNU_SOURCE 1				/* POLLRDHUP */
 
 #include <errno.h>
 #include <poll.h>
@@ -177,7 +177,7 @@ pa_loop_read(int socket, int wakeup)
 		}
 		else if (received == 0)
 			break;
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		else if (errno == EAGAIN)
 		{
 			/* what looking after the servers may have brought */
 			pa_output_flush();

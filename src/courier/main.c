@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -31,16 +30,23 @@
 
 #include "call.h"
 #include "channel.h"
+#include "frame_format.h"
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "sandbox.h"
 #include "server.h"
 
-#define PROTOCOL_VERSION	1
 #define VERSION				"1.0"
 
 /* after the worker has gone; then the process ends, whatever it is doing */
 #define LONGEST_END_MS		700
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OBSERVER			PA_OBSERVER_SANITIZER
+#else
+#define OBSERVER			PA_OBSERVER_NONE
+#endif
 
 static volatile sig_atomic_t exit_status;
 
@@ -62,21 +68,6 @@ fail(const char *what)
 {
 	fprintf(stderr, "power_action_courier: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-/* What follows from being trusted with secrets and orders. */
-static void
-harden(void)
-{
-	const struct rlimit none = {0, 0};
-
-	setrlimit(RLIMIT_CORE, &none);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-#ifndef __SANITIZE_ADDRESS__
-	/* the leak checker has to trace its own process */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /*
@@ -161,14 +152,16 @@ accept_one(const char *address)
 }
 
 static void
-send_hello(void)
+send_hello(bool files_restricted, bool calls_restricted)
 {
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Hello hello = COURIER__HELLO__INIT;
 
-	hello.protocol_version = PROTOCOL_VERSION;
+	hello.protocol_version = PA_FRAME_PROTOCOL;
 	hello.process_id = (int32_t) getpid();
 	hello.grpc_version = (char *) grpc_version_string();
+	hello.landlock = files_restricted;
+	hello.seccomp = calls_restricted;
 	frame.body_case = COURIER__FRAME__BODY_HELLO;
 	frame.hello = &hello;
 	pa_output_add(&frame);
@@ -201,6 +194,8 @@ serve(int socket)
 {
 	grpc_completion_queue *queue;
 	pthread_t	completion_thread;
+	bool		files_restricted = false;
+	bool		calls_restricted;
 	int			wakeup;
 	int			status;
 	int			error;
@@ -216,11 +211,17 @@ serve(int socket)
 	 */
 	setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "100", 1);
 	pa_log_begin();
+
+	/* the reports of a sanitizer are files */
+	if (OBSERVER == PA_OBSERVER_NONE)
+		files_restricted = pa_sandbox_restrict_files();
+	calls_restricted = pa_sandbox_restrict_calls(OBSERVER);
+
 	grpc_init();
 	queue = grpc_completion_queue_create_for_next(NULL);
 	pa_channel_begin(queue);
 	pa_call_begin();
-	send_hello();
+	send_hello(files_restricted, calls_restricted);
 
 	error = pthread_create(&completion_thread, NULL, pa_loop_complete, queue);
 	if (error != 0)
@@ -257,6 +258,7 @@ main(int argc, char **argv)
 	const char *fd = NULL;
 	const char *address = NULL;
 	int			option;
+	int			socket;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 	{
@@ -286,9 +288,15 @@ main(int argc, char **argv)
 		return 2;
 	}
 
-	harden();
-	if (fd == NULL)
-		return serve(accept_one(address));
-	die_with_parent();
-	return serve(use_inherited(fd));
+	signal(SIGPIPE, SIG_IGN);
+	pa_sandbox_harden(OBSERVER);
+	if (address != NULL)
+		socket = accept_one(address);
+	else
+	{
+		die_with_parent();
+		socket = use_inherited(fd);
+	}
+	pa_sandbox_close_others(socket);
+	return serve(socket);
 }

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "frame.h"
+#include "frame_format.h"
 #include "output.h"
 
 #define CROWDED			((size_t) 16 * 1024 * 1024)
@@ -190,7 +190,7 @@ send_waiting(bool retry)
 			if (outgoing->start == outgoing->end)
 				clear(outgoing);
 		}
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		else if (errno == EAGAIN)
 		{
 			output.blocked = true;
 			wake = !retry;

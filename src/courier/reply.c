@@ -64,6 +64,9 @@ known_state(Agent__PowerState state)
 	}
 }
 
+/* also what is said when there is no memory for another text */
+static const char too_large[] = "the reply of the agent is too large";
+
 static void
 set_failure(PaArena *arena, Courier__Result *result, const char *message)
 {
@@ -72,6 +75,8 @@ set_failure(PaArena *arena, Courier__Result *result, const char *message)
 	result->status_code = STATUS_INTERNAL;
 	result->status_message = pa_reply_text(arena, message, strlen(message),
 										   PA_TEXT_MESSAGE_LIMIT);
+	if (result->status_message[0] == '\0')
+		result->status_message = (char *) too_large;
 }
 
 size_t
@@ -109,7 +114,7 @@ pa_reply_decode(PaArena *arena, const uint8_t *data, size_t size,
 	pointers = pa_arena_alloc(arena, count * sizeof(*pointers));
 	if (reports == NULL || pointers == NULL)
 	{
-		set_failure(arena, result, "the reply of the agent is too large");
+		set_failure(arena, result, too_large);
 		return 0;
 	}
 	for (size_t i = 0; i < count; i++)

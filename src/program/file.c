@@ -39,9 +39,11 @@ pa_file_refuse(const PaFile *file, char *problem, size_t size,
 			   const char *format,...)
 {
 	va_list		arguments;
-	int			length;
+	int			length = 0;
 
-	length = snprintf(problem, size, "%s \"%s\": ", file->option, file->path);
+	if (file->option != NULL)
+		length = snprintf(problem, size, "%s \"%s\": ", file->option,
+						  file->path);
 	if (length < 0 || (size_t) length >= size)
 		return false;
 	va_start(arguments, format);
@@ -114,6 +116,9 @@ read_text(PaFile *file, int fd, char *problem, size_t size)
 		}
 	}
 	file->text[file->length] = '\0';
+	if (strlen(file->text) != file->length)
+		return pa_file_refuse(file, problem, size,
+							  "it is not a text: it contains a NUL byte");
 	return true;
 }
 

@@ -6,7 +6,8 @@
  *
  * A file belongs to one thread at a time.  Problems are written as
  *		option "path": what is wrong
- * and never show anything of a file's content.
+ * or, if there is no option, only as what is wrong.  They never show anything
+ * of a file's content.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,26 +38,26 @@ typedef struct PaFileState
 
 typedef struct PaFile
 {
-	const char *option;			/* as messages call it */
+	const char *option;			/* as messages call it; NULL: they do not */
 	char	   *path;			/* NULL: there is no such file */
 	PaFileKind	kind;
 	size_t		limit;			/* bytes that it may have */
 
-	char	   *text;			/* NUL-terminated; NULL: not read */
-	size_t		length;			/* without the NUL */
+	char	   *text;			/* NULL: not read */
+	size_t		length;			/* up to the NUL at its end, the only one */
 	PaFileState seen;
 } PaFile;
 
 /*
- * Sets up a file that is not read yet.  The option is a constant; the path is
- * copied, and may be NULL.  To be released.
+ * Sets up a file that is not read yet.  The option is a constant, or NULL; the
+ * path is copied, and may be NULL.  To be released.
  */
 extern void pa_file_init(PaFile *file, const char *option, const char *path,
 						 PaFileKind kind, size_t limit);
 
 /*
  * Reads the file, which counts as seen then.  False, with the problem, if it
- * cannot be had.
+ * cannot be had, or is no text because there is a NUL in it.
  */
 extern bool pa_file_read(PaFile *file, char *problem, size_t size);
 

@@ -48,9 +48,7 @@ check_text(const PaFile *file, char *problem, size_t size)
 {
 	if (file->length == 0)
 		return pa_file_refuse(file, problem, size, "it is empty");
-	/* core takes texts that end with a NUL */
-	if (memchr(file->text, '\0', file->length) != NULL ||
-		strstr(file->text, "-----BEGIN ") == NULL)
+	if (strstr(file->text, "-----BEGIN ") == NULL)
 		return pa_file_refuse(file, problem, size,
 							  "it is not PEM: there is no line -----BEGIN");
 	return true;

@@ -111,9 +111,10 @@ SELECT results_eq(
 			   0, 7::smallint, 'key' COLLATE "C", 1, true) $$,
 	'the event says what was asked, by whom, and for what');
 SELECT results_eq(
-	format('SELECT cluster_id, server_name, account_name, priority, due_at, expires_at, retry_at, origin_system = power_action.origin_system(), origin_database = (SELECT oid FROM pg_database WHERE datname = current_database()) FROM power_action.job WHERE event_id = %s', :id),
+	format('SELECT cluster_id, server_name, account_name, priority, due_at, not_before, expires_at, retry_at, origin_system = power_action.origin_system(), origin_database = (SELECT oid FROM pg_database WHERE datname = current_database()) FROM power_action.job WHERE event_id = %s', :id),
 	$$ VALUES ('c' COLLATE "C", 'agent' COLLATE "C", 'a' COLLATE "C",
 			   7::smallint, '2100-01-01 UTC'::timestamptz,
+			   '2100-01-01 UTC'::timestamptz,
 			   '2100-01-02 UTC'::timestamptz, NULL::timestamptz,
 			   true, true) $$,
 	'the job says what the worker needs');

@@ -111,8 +111,9 @@ SELECT results_eq(
 	$$ SELECT proname::text COLLATE "default" FROM our_function
 	   WHERE 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))
 	   ORDER BY 1 $$,
-	ARRAY['cancel_restored', 'event_keeps_rules', 'keep_cluster_status',
-		  'keep_instance_status', 'power_off_and_wait', 'power_on_and_wait'],
+	ARRAY['cancel_restored', 'check_text', 'event_keeps_rules',
+		  'keep_cluster_status', 'keep_instance_status', 'power_off_and_wait',
+		  'power_on_and_wait'],
 	'every other function pins the search path');
 SELECT is_empty(
 	$$ SELECT oid::regprocedure FROM our_function WHERE prosecdef $$,

@@ -177,12 +177,18 @@ SELECT results_eq(
 CREATE TEMP TABLE dumped AS
 	SELECT * FROM power_action.event WHERE event_id = :id;
 DELETE FROM power_action.event;
+UPDATE dumped SET requested_at = now() - interval '1 day';
 INSERT INTO power_action.event OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
 SELECT results_eq(
 	$$ SELECT status, cancel_reason, finished_at = now(), agent_result
 	   FROM power_action.event $$,
 	$$ VALUES ('cancelled', 'restored', true, 'unknown') $$,
 	'an event that is not final does not come back to life');
+DELETE FROM power_action.event;
+UPDATE dumped SET requested_at = now() + interval '1 h';
+INSERT INTO power_action.event OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
+SELECT is((SELECT finished_at = requested_at FROM power_action.event), true,
+	'from a server with its clock ahead: not before it was requested');
 DELETE FROM power_action.event;
 UPDATE dumped SET not_before = now() + interval '1 day';
 INSERT INTO power_action.event OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
@@ -191,13 +197,15 @@ SELECT results_eq(
 	$$ VALUES ('cancelled', 'none') $$,
 	'one that was not due has not been sent');
 DELETE FROM power_action.event;
-UPDATE dumped SET status = 'running', started_at = now(),
+UPDATE dumped SET status = 'running', started_at = now() + interval '2 h',
 	agent_result = 'accepted';
 INSERT INTO power_action.event OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
 SELECT results_eq(
 	$$ SELECT status, agent_result FROM power_action.event $$,
 	$$ VALUES ('cancelled', 'accepted') $$,
 	'what the agent has said is kept');
+SELECT is((SELECT finished_at = greatest(requested_at, started_at)
+		   FROM power_action.event), true, 'nor before it was started');
 DELETE FROM power_action.event;
 UPDATE dumped SET status = 'success', finished_at = now();
 INSERT INTO power_action.event OVERRIDING SYSTEM VALUE SELECT * FROM dumped;
@@ -239,6 +247,9 @@ SELECT pg_temp.finds(statement, problem) FROM (VALUES
 	(format('UPDATE power_action.event SET status = ''cancelled'', cancelled_by = ''x'', finished_at = now() WHERE event_id = %s', :one), 'job of a final event'),
 	(format('UPDATE power_action.job SET priority = 1 WHERE event_id = %s', :one), 'job differs from its event'),
 	(format('UPDATE power_action.job SET due_at = now() + ''1 h'' WHERE event_id = %s', :one), 'job differs from its event'),
+	(format('UPDATE power_action.job SET not_before = now() WHERE event_id = %s', :one), 'job differs from its event'),
+	(format('UPDATE power_action.job SET due_at = due_at - interval ''1 h'' WHERE event_id = %s', :one), NULL),
+	(format('WITH e AS (UPDATE power_action.event SET not_before = now() WHERE event_id = %s) UPDATE power_action.job SET not_before = now(), due_at = now() - interval ''1 h'' WHERE event_id = %1$s', :one), 'job differs from its event'),
 	('UPDATE power_action.event SET status = ''running'', started_at = now() WHERE cluster_id = ''c''', 'different actions of one cluster are running'),
 	(format('INSERT INTO power_action.attempt VALUES (%s, 1, now(), now(), ''UNAVAILABLE'', ''x'')', :one), 'attempts do not fit the event'),
 	(format('WITH d AS (DELETE FROM power_action.job WHERE event_id = %s) UPDATE power_action.event SET status = ''cancelled'', superseded_by = %s, finished_at = now() WHERE event_id = %1$s', :one, :three), 'superseded by an event of another cluster'),
@@ -249,6 +260,8 @@ SELECT pg_temp.finds(statement, problem) FROM (VALUES
 ALTER TABLE power_action.cluster DISABLE TRIGGER keep_cluster_status;
 SELECT pg_temp.finds(format('WITH d AS (DELETE FROM power_action.job WHERE event_id = %s), c AS (UPDATE power_action.cluster SET status = ''stopped'', status_source = ''agent'' WHERE cluster_id = ''d'') UPDATE power_action.event SET status = ''success'', started_at = now(), finished_at = now(), agent_result = ''confirmed'' WHERE event_id = %1$s', :three),
 	'cluster contradicts its last event');
+SELECT pg_temp.finds(format('WITH d AS (DELETE FROM power_action.job WHERE event_id IN (%s, %s)), c AS (UPDATE power_action.cluster SET status = ''stopped'', status_source = ''agent'' WHERE cluster_id = ''c'') UPDATE power_action.event SET status = ''success'', started_at = now(), finished_at = now() - interval ''1 h'' * (event_id - %1$s), agent_result = ''confirmed'' WHERE event_id IN (%1$s, %2$s)', :one, :two),
+	NULL);
 
 SELECT * FROM finish();
 ROLLBACK;

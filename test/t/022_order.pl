@@ -217,6 +217,50 @@ is( (query_error(
 	'23505',
 	'with other arguments: an error');
 is(orders('key', 1), 'PowerOffCluster', 'still one order');
+
+# Repeated when it has expired: what was promised then holds.
+sub key_error
+{
+	my ($state, $text) = query_error($site,
+		"SELECT power_action.power_off($_[0]);");
+
+	return $state . ($text =~ /(no event with this request_key .*)\./ ? " $1" : '');
+}
+my $expiry = value($site, q{SELECT clock_timestamp() + '1 s'});
+my $repeat = "'alice', expires_at => '$expiry', request_key => 'k-3'";
+$one->query_safe('BEGIN');
+$id = $one->query_safe("SELECT power_action.power_off('key', $repeat)");
+poll_value($node, 'fleet', "SELECT clock_timestamp() > '$expiry'");
+$other->query_until(qr/asking/, qq{\\echo asking
+SELECT 'got ' || power_action.power_off('key', $repeat);
+});
+poll_value($node, 'fleet', q{
+	SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE wait_event_type = 'Lock' AND query LIKE '%got%k-3%'
+		  AND pid <> pg_backend_pid()});
+$one->query_safe('COMMIT');
+is($other->query_safe(q{SELECT 'and on'}), "got $id\nand on",
+	'repeated after expires_at: the same event, after the commit');
+is(finish($site, $id), 'failed|none|request|DEADLINE_EXCEEDED', 'it has expired');
+is(request($site, 'power_off', 'key', $repeat), $id, 'still the same event');
+is( value($site, "SELECT * FROM power_action.power_off(ARRAY['key'], $repeat)"),
+	"key|$id|failed|DEADLINE_EXCEEDED",
+	'in an array, too');
+my $events = value($site, 'SELECT count(*) FROM power_action.event');
+is(key_error("'plain', $repeat"),
+	'22023 no event with this request_key for cluster "plain"',
+	'but none is made any more');
+is(key_error("ARRAY['key', 'plain'], $repeat"),
+	'22023 no event with this request_key for cluster "plain"',
+	'nor in an array in which some are there');
+is(key_error("'none', $repeat"),
+	'22023 no event with this request_key for cluster "none"',
+	'nor for no cluster');
+is(key_error("'key', 'bob', expires_at => '$expiry', request_key => 'k-3'"),
+	'23505', 'with other arguments: an error');
+is(key_error("'key', expires_at => '$expiry'"), '22023', 'without a key: an error');
+is(value($site, 'SELECT count(*) FROM power_action.event'),
+	$events, 'and nothing was written');
 $_->quit for ($one, $other);
 
 # ----------------------------------------------------------------------

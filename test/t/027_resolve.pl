@@ -10,6 +10,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use PostgreSQL::Test::Utils;
+use PowerActionSequence qw(set_conf);
 use PowerActionTest;
 use Test::More;
 
@@ -31,7 +32,7 @@ $node->safe_psql('postgres', q{
 		VALUES ('new', 'agent'), ('old', 'old');
 	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name)
 		SELECT a || n, a || n, a FROM unnest(ARRAY['new', 'old']) a,
-			generate_series(1, 3) n;
+			generate_series(1, 9) n;
 	INSERT INTO power_action.instance (cluster_id, instance_id)
 		SELECT cluster_id, 'i-' || cluster_id FROM power_action.cluster});
 
@@ -72,6 +73,83 @@ is(outcome($asked),
 is( value("SELECT status, status_source FROM power_action.cluster
 		WHERE cluster_id = 'new1'"),
 	'running|agent', 'the cluster is known again');
+
+# A cluster whose row somebody has locked, while an order for it ends.
+my $site = { node => $node, database => 'postgres' };
+my $locker = $node->background_psql('postgres');
+
+sub cluster_status
+{
+	return value("SELECT status, status_source FROM power_action.cluster
+		WHERE cluster_id = '$_[0]'");
+}
+
+sub lock_cluster
+{
+	$locker->query_safe(
+		"BEGIN; SELECT FROM power_action.cluster
+		WHERE cluster_id = '$_[0]' FOR UPDATE");
+	return;
+}
+
+# Its turn ends by attempts used up: with all that it leaves, it waits.
+lock_cluster('new4');
+$id = value("SELECT power_action.power_off('new4')");
+poll_value($node, 'postgres',
+	"SELECT waits_for FROM power_action.activity WHERE event_id = $id", 'lock');
+is(question($id), '', 'locked: the result is not written, nothing is asked');
+$locker->query_safe('COMMIT');
+like(outcome($id), qr/^failed\|unknown\|/, 'it is written after the lock');
+like(outcome(question($id)), qr/^success\|confirmed\|/, 'the agent is asked');
+is(cluster_status('new4'), 'running|agent', 'the cluster is known again');
+
+# It ends without a call, between two attempts: the question does not wait.
+set_conf($site, 'power_action.max_backoff', '1h');
+set_conf($site, 'power_action.initial_backoff', '1h');
+$id = value("SELECT power_action.power_off('new5')");
+poll_value($node, 'postgres', "SELECT agent_result = 'unknown'
+	FROM power_action.event WHERE event_id = $id");
+lock_cluster('new5');
+value("SELECT power_action.cancel($id)");
+like(outcome($id), qr/^cancelled\|unknown\|/,
+	'locked: what ends without a call does not wait for it');
+$asked = question($id);
+isnt($asked, '', 'the agent is asked all the same');
+poll_value($node, 'postgres',
+	"SELECT waits_for FROM power_action.activity WHERE event_id = $asked",
+	'lock');
+$locker->query_safe('COMMIT');
+$locker->quit;
+like(outcome($asked), qr/^success\|confirmed\|/, 'its answer waits');
+is(cluster_status('new5'), 'running|agent', 'the cluster is known after the lock');
+set_conf($site, "power_action.$_", undef) for qw(initial_backoff max_backoff);
+
+# Orders that may have been sent by another worker, and cannot be any more.
+my %why = (
+	new6 => q{DELETE FROM power_action.instance WHERE cluster_id = 'new6'},
+	new7 => q{DELETE FROM power_action.cluster WHERE cluster_id = 'new7'},
+	# what an agent that reports it would bring about
+	new8 => q{BEGIN; SET LOCAL session_replication_role = replica;
+		UPDATE power_action.cluster SET status = 'terminated'
+		WHERE cluster_id = 'new8'; COMMIT});
+like(outcome(value("SELECT power_action.power_on('new6')")),
+	qr/^success\|confirmed/, 'a cluster that is known');
+set_conf($site, 'power_action.enabled', 'off');
+my %order = map { $_ => value("SELECT power_action.power_off('$_')") } sort keys %why;
+my $worker = worker_pid($node, 'postgres');
+value("SELECT pg_terminate_backend($worker)");
+wait_for_worker($node, 'postgres', $worker);
+value($why{$_}) for sort keys %why;
+set_conf($site, 'power_action.enabled', undef);
+like(outcome($order{$_}), qr/^failed\|unknown\|/,
+	"$_: it cannot be sent, and may have been")
+  for sort keys %why;
+is(cluster_status('new6'), 'unknown|agent', 'nobody knows what the cluster is');
+is(cluster_status('new8'), 'terminated|inventory', 'what is gone stays so');
+is(question($order{$_}), '', 'there is nothing to ask for')
+  for sort keys %why;
+is(value('SELECT count(*) FROM power_action.check_consistency()'),
+	0, 'nothing contradicts');
 
 # An agent that is gone is asked when it is back.
 $id = value("SELECT power_action.power_off('new2')");

@@ -76,7 +76,7 @@ sub cluster_status
 # ----------------------------------------------------------------------
 
 my $stopped = start_logging_agent(
-	rules => "sleeper* off latency=100ms when=after times=1\n",
+	rules => "sleeper* off latency=1s when=after times=1\n",
 	qw(--initial-state running));
 add_server('hasty', $stopped, call_timeout => '300ms');
 add_server('lively', $stopped, keepalive_time => '1s',
@@ -300,16 +300,29 @@ my %answers = (
 	'leaving' => sub { frame(7, 0, 0, pack('NN', 0, 0)) },
 	'text' => sub {
 		head($_[0])
-		  . message($_[0], reply(3, "caf\xe9 \xff\xfe ok\x07\nend"))
+		  . message($_[0], reply(3, "caf\xe9 \xff\xfe\e[2J ok\x07\nend\xc2\x9b1m"))
 		  . tail($_[0], 0);
 	},
 	'status-text' =>
-	  sub { head($_[0]) . tail($_[0], 7, '%FF%FEnot%0Ayours%00') },
+	  sub { head($_[0]) . tail($_[0], 7, '%FF%FEnot%0Ayours%00%1B[31m%0D') },
 	'twice' => sub {
 		head($_[0])
 		  . message($_[0],
 			reply(0, '', 'i-1', $running, 'i-2', $stopped_state, 'x-9',
 				$running, 'i-1', $stopped_state, '', $running))
+		  . tail($_[0], 0);
+	},
+	'states' => sub {
+		head($_[0])
+		  . message($_[0], reply(0, '', 'i-1', 77, 'i-2', 0))
+		  . tail($_[0], 0);
+	},
+	# an error of -1, and fields that nobody knows
+	'odd' => sub {
+		head($_[0])
+		  . message($_[0],
+			"\x08" . "\xff" x 9 . "\x01" . pack('C C/a*', 0x12, 'odd')
+			  . "\xc2\x3e" . pack('C/a*', "\e[1m") . "\xc8\x3e\x01")
 		  . tail($_[0], 0);
 	},
 	'strangers' => sub {
@@ -393,11 +406,15 @@ my %expected = (
 	'reset' => [ qr/^failed\|unknown\|agent\|INTERNAL$/, qr/./, 'unknown' ],
 	'refused' => [ qr/^failed\|unknown\|transport\|UNAVAILABLE$/, qr/./, 'unknown' ],
 	'leaving' => [ qr/^failed\|unknown\|transport\|UNAVAILABLE$/, qr/./, 'unknown' ],
-	'text' => [ qr/^failed\|refused\|agent\|AGENT_ERROR$/, qr/^caf.* ok.*end \(error 3\)$/, 'unknown' ],
-	'status-text' => [ qr/^failed\|refused\|agent\|PERMISSION_DENIED$/, qr/not.yours/, 'unknown' ],
+	'text' => [ qr/^failed\|refused\|agent\|AGENT_ERROR$/, qr/^caf.*\[2J ok.*end1m \(error 3\)$/, 'unknown' ],
+	'status-text' => [ qr/^failed\|refused\|agent\|PERMISSION_DENIED$/, qr/not.yours.*\[31m *$/, 'unknown' ],
+	'states' => [ qr/^failed\|partial\|agent\|DEADLINE_EXCEEDED$/, qr/^not confirmed within 1 s/, 'unknown' ],
+	'odd' => [ qr/^failed\|refused\|agent\|AGENT_ERROR$/, qr/^odd \(error -1\)$/, 'unknown' ],
 	'twice' => [ qr/^success\|confirmed$/, qr/^$/, 'stopped' ],
 	'strangers' => [ qr/^success\|accepted$/, qr/^$/, 'stopped' ]);
 
+# States that nobody knows are taken for a way to somewhere, for so long.
+set_conf($site, 'power_action.confirm_timeout', '1s');
 for my $kind (sort keys %answers)
 {
 	my ($outcome, $message, $status) = @{ $expected{$kind} };
@@ -407,6 +424,7 @@ for my $kind (sort keys %answers)
 	like(event_value($site, $id, 'error_message'), $message, 'saying why');
 	is(cluster_status("raw-$kind"), $status, "the cluster is $status");
 }
+set_conf($site, 'power_action.confirm_timeout', undef);
 ok_healthy('strange replies');
 is( value($site, q{
 	SELECT count(*) FROM power_action.event e LEFT JOIN power_action.attempt a USING (event_id)
@@ -480,6 +498,37 @@ is( value($site, q{
 	'unknown',
 	'another cluster with the same instance ids is not touched');
 ok_healthy('faulty replies');
+
+# ----------------------------------------------------------------------
+# Replies that are large, and right
+# ----------------------------------------------------------------------
+
+my $many = 100_000;
+my $roomy = start_logging_agent(
+	rules => "wordy off size=3MB\n",
+	qw(--initial-state running));
+add_server('roomy', $roomy);
+add_clusters($site, 'roomy', 'wordy');
+value(
+	$site, qq{
+	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name)
+	VALUES ('many', 'many', 'roomy');
+	INSERT INTO power_action.instance (cluster_id, instance_id)
+	SELECT 'many', 'i-' || n FROM generate_series(1, $many) n});
+agent_state('roomy', 'ready');
+is(finish($site, request($site, 'power_off', 'wordy')),
+	'success|confirmed', 'a message of 3 MB');
+$id = request($site, 'power_off', 'many');
+is(finish($site, $id), 'success|confirmed', "$many instances");
+is(event_value($site, $id, 'instances_total, instances_done'),
+	"$many|$many", 'are counted');
+is( value($site, q{
+	SELECT status, count(*) FROM power_action.instance
+	WHERE cluster_id = 'many' GROUP BY 1}),
+	"stopped|$many", 'and written');
+ok_healthy('large replies');
+is(log_count($node, qr/[\x00-\x08\x0b-\x1f\x7f]/),
+	0, 'no control character is in the log');
 
 # ----------------------------------------------------------------------
 

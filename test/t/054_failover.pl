@@ -162,6 +162,31 @@ is((grep { $_->{cluster_id} eq 'both' && $_->{event} eq 'start' }
 		all_agent_lines($agent))[-1]{method},
 	'PowerOnCluster', 'what the new primary ordered stands');
 
+# Another server is altered: that is no reason to begin again.
+sub stopped_since
+{
+	return value($old, q{
+		SELECT state, since FROM power_action.agent_status
+		WHERE server_name = 'agent'});
+}
+my $since = stopped_since();
+value($old, q{ALTER SERVER other OPTIONS (SET target 'unix:/nonexistent/agent')});
+poll_value($primary, 'fleet',
+	q{SELECT state FROM power_action.agent_status WHERE server_name = 'other'},
+	'unreachable');
+is(stopped_since(), $since, 'it stays stopped when another server is altered');
+
+# Its own definition is written again, with the same values.  One call hangs
+# all the time.
+value($old, "ALTER SERVER agent OPTIONS (SET target '$agent->{target}')");
+poll_value($primary, 'fleet', qq{
+	SELECT state = 'stopped' AND concat_ws('|', state, since) <> '$since'
+		AND in_flight <= 1
+	FROM power_action.agent_status WHERE server_name = 'agent'});
+is(log_count($primary, qr/it refused an order as stale/, $offset),
+	2, 'ALTER SERVER makes it try again, and the alarm is given again');
+value($old, "ALTER SERVER other OPTIONS (SET target '$other->{target}')");
+
 # It does not begin again by itself.
 my $worker = worker_pid($primary, 'fleet');
 my $before = () = all_agent_lines($agent);

@@ -84,6 +84,68 @@ is( value($site, q{
 	'and is done in its turn');
 
 # ----------------------------------------------------------------------
+# Accounts of one server take turns
+# ----------------------------------------------------------------------
+
+# Whoever comes while all calls of the server hang is behind those that the
+# worker holds in memory by then, and those are about as many as calls.
+my $calls = 8;
+my $shared = start_logging_agent(
+	rules => "block-* hang\n",
+	qw(--initial-state running));
+create_agent_server($node, 'fleet', $shared,
+	name => 'shared', max_concurrent_calls => $calls);
+my @short = map { "short$_" } 1 .. 5;
+add_account($site, $_, 'shared') for qw(block long guest), @short;
+my %size = (block => $calls, long => 500, guest => 2, map { $_ => 30 } @short);
+for my $account (sort keys %size)
+{
+	add_clusters($site, $account, map { "$account-$_" } 1 .. $size{$account});
+}
+my @blockers;
+
+sub block
+{
+	@blockers = request_many($site, 'refresh', [ map { "block-$_" } 1 .. $calls ]);
+	poll_value($node, 'fleet',
+		q{SELECT in_flight FROM power_action.agent_status WHERE server_name = 'shared'},
+		$calls);
+	return;
+}
+
+# The place of a guest's order among those of all, once the calls go on.
+sub place_of
+{
+	my ($cluster) = @_;
+	my $before = grep { $_->{event} eq 'start' } all_agent_lines($shared);
+
+	value($site, "SELECT power_action.cancel($_)") for @blockers;
+	finish_all($site);
+	my @orders = map { $_->{cluster_id} }
+	  grep { $_->{event} eq 'start' } all_agent_lines($shared);
+	my ($place) = grep { $orders[$_] eq $cluster } $before .. $#orders;
+	note("$cluster was number " . ($place - $before) . " of " . (@orders - $before));
+	return $place - $before;
+}
+
+block();
+request_all('power_off', 'long');
+finish($site, request($site, 'power_on', 'alone'));
+request($site, 'power_off', 'guest-1');
+cmp_ok(place_of('guest-1'), '<', 3 * $calls,
+	'one that comes after 500 of another account is not behind all of them');
+
+block();
+set_conf($site, 'power_action.enabled', 'off');
+request_all('power_on', 'long');
+request_all('power_off', $_) for @short;
+set_conf($site, 'power_action.enabled', undef);
+finish($site, request($site, 'power_off', 'alone'));
+request($site, 'power_off', 'guest-2');
+cmp_ok(place_of('guest-2'), '<', 3 * $calls,
+	'nor behind many accounts: they share the room in memory');
+
+# ----------------------------------------------------------------------
 # A huge cluster
 # ----------------------------------------------------------------------
 
@@ -171,6 +233,14 @@ my $read = value($site, q{
 	SELECT idx_tup_read FROM pg_stat_user_indexes
 	WHERE indexrelid = 'power_action.job_lane_idx'::regclass});
 cmp_ok($read, '<', 4 * $jobs, "$read entries of the queue were read for $jobs jobs");
+
+# Each instance of a huge cluster is found by itself, not by reading them all.
+my $instances = value($site, 'SELECT sum(instances_total) FROM power_action.event');
+my $blocks = value($site, q{
+	SELECT idx_blks_hit + idx_blks_read FROM pg_statio_user_indexes
+	WHERE indexrelid = 'power_action.instance_pkey'::regclass});
+cmp_ok($blocks, '<', 20 * $instances,
+	"$blocks pages of the index were read for $instances instances");
 $snapshot->query_safe('COMMIT');
 $snapshot->quit;
 

@@ -139,7 +139,7 @@ sub start_agent
 		[
 			'power_agent', '--listen',
 			$agent{target}, '--ready-file',
-			$ready, (grep { /^--provider/ } @flags)
+			$ready, (grep { /^--(provider|accounts)/ } @flags)
 			? ()
 			: ('--provider', 'simulated'),
 			@flags

@@ -84,7 +84,7 @@ test_files(void)
 	refused("line 2", "a blank in a token");
 	ok(strstr(problem, "cret") == NULL, "which is not shown");
 	write_bytes("sec\0ret", 7, 0600);
-	refused("printable ASCII", "a zero byte");
+	refused("contains a NUL byte", "a NUL");
 	memset(large, 'x', sizeof(large));
 	write_bytes(large, PA_BEARER_LIMIT + 1, 0600);
 	refused("longer than 16384", "a token that is too long");

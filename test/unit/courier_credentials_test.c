@@ -199,9 +199,8 @@ test_tokens(void)
 				   "there is no token in it");
 	check_bad_text("auth_token_file", token_path, "a\nb", 0600,
 				   "there is more than one line in it");
-	write_file(token_path, "a\0b", 3, 0600);
-	check_bad("auth_token_file", token_path,
-			  "the token must be of printable ASCII characters");
+	check_bad_text("auth_token_file", token_path, "a b", 0600,
+				   "the token must be of printable ASCII characters");
 	memset(large, 'x', PA_BEARER_LIMIT + 1);
 	check_bad_text("auth_token_file", token_path, large, 0600,
 				   "the token is longer than 16384 bytes");

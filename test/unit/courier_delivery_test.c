@@ -53,11 +53,9 @@ excluded(uint32_t status, const char *details, const char *error_string,
 	if (details != NULL)
 	{
 		signs.details_length = strlen(details);
-		exact = malloc(signs.details_length + 1);
-		memcpy(exact, details, signs.details_length);
 		/* details are not terminated */
-		exact = realloc(exact, signs.details_length > 0 ?
-						signs.details_length : 1);
+		exact = malloc(signs.details_length > 0 ? signs.details_length : 1);
+		memcpy(exact, details, signs.details_length);
 	}
 	signs.details = exact;
 	signs.error_string = error_string;

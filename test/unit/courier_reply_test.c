@@ -157,6 +157,20 @@ test_bomb(void)
 	free(data);
 }
 
+/* found by fuzzing: the reason had no memory either */
+static void
+test_no_memory(void)
+{
+	Courier__Result result;
+
+	pa_arena_destroy(&arena);
+	pa_arena_init(&arena, 16);
+	decode((const uint8_t *) "\x08\x01", 2, &result);
+	is_number(result.status_code, INTERNAL, "no memory at all is INTERNAL");
+	ok(result.status_message[0] != '\0', "with a message: %s",
+	   result.status_message);
+}
+
 int
 main(void)
 {
@@ -166,6 +180,7 @@ main(void)
 	test_undecodable();
 	test_many();
 	test_bomb();
+	test_no_memory();
 	pa_arena_destroy(&arena);
 	return unit_done();
 }

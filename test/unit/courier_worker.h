@@ -22,6 +22,8 @@
 #include "thread_option.h"
 #include "unit.h"
 
+#define TEST_LIMIT	300			/* seconds; none takes a tenth of it */
+
 #define READY	COURIER__CONNECTIVITY_STATE__CONNECTIVITY_READY
 #define FAILED	COURIER__CONNECTIVITY_STATE__CONNECTIVITY_FAILED
 #define CONNECTING	COURIER__CONNECTIVITY_STATE__CONNECTIVITY_CONNECTING
@@ -185,6 +187,9 @@ begin_tests(int argc, char **argv)
 		fprintf(stderr, "usage: %s COURIER\n", argv[0]);
 		exit(2);
 	}
+	/* a test that hangs ends with its last line telling where */
+	alarm(TEST_LIMIT);
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = argv[0];
 	courier = argv[1];
 	hand_on_thread_option();

@@ -148,7 +148,6 @@ test_content(void)
 
 	for (size_t i = 0; i < sizeof(large); i++)
 		large[i] = (char) ('a' + i % 26);
-	large[5000] = '\0';
 	write_bytes(large, LIMIT, 0600);
 	file = read_as(PA_FILE_REGULAR);
 	ok(file.text != NULL && file.length == LIMIT &&
@@ -172,7 +171,21 @@ test_content(void)
 			"which is noticed without its size, too");
 	write_text("", 0600);
 	accepted(PA_FILE_SECRET, "an empty file");
+	write_bytes("a\0b", 3, 0600);
+	refused(PA_FILE_ANY, "contains a NUL byte", "what would be cut off there");
 	unlink(path);
+}
+
+/* for messages that name the file in another way */
+static void
+test_without_option(void)
+{
+	PaFile		file;
+
+	pa_file_init(&file, NULL, path, PA_FILE_ANY, LIMIT);
+	ok(!pa_file_read(&file, problem, sizeof(problem)), "no file");
+	is_string(problem, "No such file or directory", "only what is wrong");
+	pa_file_release(&file);
 }
 
 static void
@@ -222,6 +235,7 @@ main(void)
 	test_secret();
 	test_kind();
 	test_content();
+	test_without_option();
 	test_changes();
 	ok(rmdir(directory) == 0, "no file is left behind");
 	return unit_done();

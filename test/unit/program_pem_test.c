@@ -202,8 +202,6 @@ test_weak(void)
 static void
 test_authorities(void)
 {
-	static char binary[] = "-----BEGIN \0";
-	PaFile		file = file_of("--ca", "a.pem", "");
 	const char *good = us.certificate_pem;
 
 	accepted(check_authorities(good), "", "an authority");
@@ -230,12 +228,6 @@ test_authorities(void)
 			"one that was cut off");
 	refused(check_authorities("\x30\x82\x01\x02"),
 			"--ca \"a.pem\": it is not PEM", "DER");
-	/* core would see only what is before it */
-	file.text = binary;
-	file.length = sizeof(binary) - 1;
-	refused(pa_pem_check_authorities(&file, warning, sizeof(warning), problem,
-									 sizeof(problem)),
-			"--ca \"a.pem\": it is not PEM", "a NUL");
 }
 
 static void
