@@ -113,7 +113,7 @@ DATA = $(wildcard sql/power_action--*.sql)
 OBJS = $(patsubst %,src/%.o,\
 	agent_option agent_server apply argument backoff claim clock courier_link \
 	database_hooks dispatch ending event_rule event_store extension_info \
-	frame_format inventory job_store launcher outcome outcome_store \
+	file_rule frame_format inventory job_store launcher outcome outcome_store \
 	power_action queue queue_job request request_store settings \
 	shared_state stats status_code store_plan target target_store verdict wait wait_event wire_text words \
 	worker worker_slot worker_transaction workload) \
@@ -201,22 +201,25 @@ courier_program = $(variant)/power_action_courier
 agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
-	arena call channel credentials delivery file frame log loop main \
-	output pem reply sandbox server text token unary)
+	arena call channel credentials delivery frame log loop main output \
+	reply sandbox server text unary)
 libvirt_objects = $(if $(without_libvirt),libvirt_absent,\
 	libvirt_account libvirt_domain libvirt_order provider_libvirt)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
-	account account_file action behaviour call command_answer command_words \
-	connection durability ec2_account ec2_batch ec2_credentials ec2_order \
-	ec2_pace ec2_query ec2_result file flat_json health http_loop ini_file \
-	ledger log main memory options pem plain_text process_loop \
+	account account_file action arena behaviour call command_answer \
+	command_words connection durability ec2_account ec2_batch \
+	ec2_credentials ec2_order ec2_pace ec2_query ec2_result flat_json health \
+	http_loop ini_file ledger log main options plain_text process_loop \
 	provider_command provider_ec2 provider_router provider_simulated \
-	provider_types reply_fault report request rule_file secret_file server \
-	service sigv4 status_name store store_file table timer tls token units \
+	provider_types reply_fault report request rule_file server service sigv4 \
+	status_name store store_file table timer tls token units \
 	$(libvirt_objects))
+# What both programs use.
+shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
+	bearer clock file memory pem secret utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
-	backoff frame_format status_code target verdict words)
+	backoff file_rule frame_format status_code target verdict words)
 proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 
 $(variant)/%.o: %.c | $(proto_headers)
@@ -228,7 +231,7 @@ $(variant)/proto/%.o: build/proto/%.c build/proto/%.h
 	$(CC) $(program_cflags) $(program_cppflags) -c -o $@ $<
 
 # An archive, so that a program gets only the members it uses.
-$(variant)/libcommon.a: $(proto_objects) $(pure_objects)
+$(variant)/libcommon.a: $(proto_objects) $(shared_objects) $(pure_objects)
 	@rm -f $@
 	$(AR) crs $@ $^
 

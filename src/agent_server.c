@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/genam.h"
@@ -33,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "agent_server.h"
+#include "file_rule.h"
 
 #define WRAPPER_NAME "power_agent"
 
@@ -69,26 +69,22 @@ check_may_use_files(const char *option)
 static void
 warn_of_file(const char *option, const char *path, bool secret)
 {
-	const char *problem = NULL;
+	char		problem[256];
 	struct stat status;
+	bool		good = false;
 	int			fd;
 
 	/* the courier opens what a frame of UTF-8 says; no waiting for a FIFO */
 	fd = OpenTransientFile(pg_server_to_any(path, strlen(path), PG_UTF8),
 						   O_RDONLY | O_NONBLOCK | O_NOCTTY | PG_BINARY);
 	if (fd < 0 || fstat(fd, &status) != 0)
-		problem = psprintf("%m");
-	else if (!S_ISREG(status.st_mode))
-		problem = "it is not a regular file";
-	else if (secret && status.st_uid != geteuid() && status.st_uid != 0)
-		problem = "it must be owned by the user of the server or by root";
-	else if (secret && (status.st_mode &
-						(status.st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO :
-						 S_IRWXG | S_IRWXO)))
-		problem = "others may access it; permissions should be 0600, or 0640 if root owns it";
+		snprintf(problem, sizeof(problem), "%m");
+	else
+		good = pa_file_rule_check(&status, secret, geteuid(), problem,
+								  sizeof(problem));
 	if (fd >= 0)
 		CloseTransientFile(fd);
-	if (problem)
+	if (!good)
 		ereport(WARNING,
 				(errcode_for_file_access(),
 				 errmsg("file \"%s\" of option \"%s\" cannot be used: %s",

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secret_file.h"
+#include "program/secret.h"
 
 void
 pa_account_free(PaAccount *account)

@@ -16,9 +16,12 @@
 #include <strings.h>
 
 #include "ini_file.h"
-#include "memory.h"
-#include "secret_file.h"
+#include "program/file.h"
+#include "program/memory.h"
+#include "program/secret.h"
 #include "units.h"
+
+#define LARGEST_FILE	(16 * 1024 * 1024)
 
 static const PaSetting common_settings[] = {
 	{"provider", PA_SETTING_TEXT, .required = true},
@@ -375,15 +378,14 @@ pa_account_file_read(const char *path, const PaProviderType *const *types,
 					 PaReport *report)
 {
 	char		problem[512];
-	char	   *text = pa_secret_file_read(path, problem, sizeof(problem));
-	PaAccount  *accounts;
+	PaAccount  *accounts = NULL;
+	PaFile		file;
 
-	if (text == NULL)
-	{
+	pa_file_init(&file, NULL, path, PA_FILE_SECRET, LARGEST_FILE);
+	if (pa_file_read(&file, problem, sizeof(problem)))
+		accounts = pa_account_file_parse(file.text, types, report);
+	else
 		pa_report_problem(report, 0, "%s", problem);
-		return NULL;
-	}
-	accounts = pa_account_file_parse(text, types, report);
-	pa_secret_free(text);
+	pa_file_release(&file);
 	return accounts;
 }

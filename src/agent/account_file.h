@@ -24,7 +24,7 @@
 #include "report.h"
 
 /*
- * Reads a file, which must be a secret's (secret_file.h).  Returns the
+ * Reads a file, which must be a secret (program/file.h).  Returns the
  * accounts in a list, to be freed one by one.  If anything was reported the
  * result is NULL; it is NULL, too, for a file without accounts.
  */

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "service_state.h"
 #include "status_name.h"
 
@@ -228,7 +230,7 @@ take_turn(PaAction *action)
 
 	if (latency > 0)
 		pa_timer_set(action->service->timers, &action->timer,
-					 pa_timer_now() + latency, fire_act);
+					 pa_clock_now() + latency, fire_act);
 	else
 		act(action);
 }
@@ -241,7 +243,7 @@ act_on_acceptance(PaAction *action)
 
 	if (delay > 0)
 		pa_timer_set(action->service->timers, &action->timer,
-					 pa_timer_now() + delay, fire_give_order);
+					 pa_clock_now() + delay, fire_give_order);
 	else
 		give_order(action);
 }
@@ -310,7 +312,7 @@ list_instances(PaAction *action)
 static int64_t
 deadline(const PaAction *action)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	int64_t		latest = now;
 
 	/* an order goes on without them */

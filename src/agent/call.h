@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 #include "action.h"
+#include "arena.h"
 #include "behaviour.h"
 #include "durability.h"
-#include "memory.h"
 #include "request.h"
 #include "timer.h"
 
@@ -73,7 +73,7 @@ struct PaCall
 	PaAction   *action;			/* that the call waits for */
 	PaCall	   *next_waiting;	/* for the same action */
 	PaLane	   *lane;			/* only of a call that is not an action's */
-	int64_t		received_at;	/* us, of pa_timer_now */
+	int64_t		received_at;	/* us, of pa_clock_now */
 	int			attempt;		/* see log.h; so the next three */
 	int			in_flight;
 	bool		executed;

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "program/memory.h"
+
 
 char **
 pa_command_words_split(const char *text, size_t *count)

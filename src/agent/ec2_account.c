@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secret_file.h"
+#include "program/clock.h"
+#include "program/memory.h"
+#include "program/secret.h"
 #include "status_name.h"
 
 #define MAX_IDLE_REGIONS	50
@@ -101,7 +103,7 @@ pa_ec2_account_region(PaEc2Account *account, const char *name)
 	region->account = account;
 	region->name = pa_memory_copy_string(name);
 	region->url = make_url(pa_account_text(account->account, "endpoint"), name);
-	pa_ec2_pace_init(&region->pace, 0, LONGEST_OUTAGE_PAUSE, pa_timer_now());
+	pa_ec2_pace_init(&region->pace, 0, LONGEST_OUTAGE_PAUSE, pa_clock_now());
 	region->next = account->regions;
 	account->regions = region;
 	account->region_count++;
@@ -224,7 +226,7 @@ send_batch(PaEc2Account *account, PaEc2Batch *batch, const PaEc2Keys *keys)
 		pa_ec2_batch_free(batch);
 		return;
 	}
-	batch->sent_at = pa_timer_now();
+	batch->sent_at = pa_clock_now();
 	batch->call.done = call_done;
 	account->in_flight++;
 	pa_http_start(account->loop, &batch->call);
@@ -237,7 +239,7 @@ pa_ec2_account_pump(PaEc2Account *account)
 
 	while (account->in_flight < account->max_connections)
 	{
-		int64_t		now = pa_timer_now();
+		int64_t		now = pa_clock_now();
 		PaEc2Batch *batch = account->paged;
 		PaEc2Region *region = NULL;
 		const PaEc2Keys *keys;

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "secret_file.h"
+#include "program/memory.h"
+#include "program/secret.h"
 #include "sigv4.h"
 
 #define ANSWER_LIMIT	(32 * 1024 * 1024)

@@ -14,13 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "flat_json.h"
 #include "ini_file.h"
-#include "memory.h"
-#include "secret_file.h"
+#include "program/clock.h"
+#include "program/file.h"
+#include "program/memory.h"
+#include "program/secret.h"
 #include "table.h"
 
 #define REFRESH_BEFORE	300		/* s before they expire */
@@ -28,6 +29,7 @@
 #define RENEW_AFTER		10000000	/* us between two that were refused */
 #define ANSWER_LIMIT	65536
 #define METADATA_TIMEOUT	3000	/* ms */
+#define LARGEST_FILE		(16 * 1024 * 1024)
 
 typedef enum Source
 {
@@ -55,14 +57,13 @@ struct PaEc2Credentials
 	char		problem[512];	/* why not */
 
 	/* shared */
-	char	   *path;
-	struct stat status;			/* of the file when it was read */
+	PaFile		file;			/* its text is kept only while it is read */
 
 	/* metadata */
 	Step		step;
 	bool		fetching;
 	int64_t		expires;		/* UTC seconds; 0: never */
-	int64_t		retry_at;		/* not before, us of pa_timer_now */
+	int64_t		retry_at;		/* not before, us of pa_clock_now */
 	int64_t		renewed_at;
 	PaHttpCall	call;
 	char	   *token_header;
@@ -172,51 +173,38 @@ take_problem(PaReport *report, const char *text)
 	snprintf(profile->problem, sizeof(profile->problem), "%s", text);
 }
 
-static bool
-unchanged(const struct stat *left, const struct stat *right)
-{
-	return left->st_dev == right->st_dev && left->st_ino == right->st_ino &&
-		left->st_size == right->st_size &&
-		left->st_mtim.tv_sec == right->st_mtim.tv_sec &&
-		left->st_mtim.tv_nsec == right->st_mtim.tv_nsec;
-}
-
 /* reads the shared file if it is another one than before */
 static void
 read_shared(PaEc2Credentials *credentials)
 {
-	struct stat status;
+	PaFile	   *file = &credentials->file;
 	char		problem[300];
-	char	   *text;
 	Profile		profile = {
 		.reader = {.section = take_section, .key = take_key,
 		.report = &profile.report},
-		.report = {.tell = take_problem, .file = credentials->path},
+		.report = {.tell = take_problem, .file = file->path},
 		.name = pa_account_text(credentials->account, "profile")
 	};
 
-	if (credentials->path == NULL)
+	if (file->path == NULL)
 	{
 		fail(credentials, "where the shared credentials file is, neither \"credentials_file\" nor AWS_SHARED_CREDENTIALS_FILE nor HOME says");
 		return;
 	}
-	if (stat(credentials->path, &status) == 0 && credentials->have_keys &&
-		unchanged(&status, &credentials->status))
+	if (credentials->have_keys && !pa_file_has_changed(file))
 		return;
 	if (profile.name == NULL)
 		profile.name = getenv("AWS_PROFILE");
 	if (profile.name == NULL)
 		profile.name = "default";
-	text = pa_secret_file_read(credentials->path, problem, sizeof(problem));
-	if (text == NULL)
+	if (!pa_file_read(file, problem, sizeof(problem)))
 	{
 		/* what was read before may be good still */
 		fail(credentials, "shared credentials file: %s", problem);
 		return;
 	}
-	credentials->status = status;
-	pa_ini_read(&profile.reader, text);
-	pa_secret_free(text);
+	pa_ini_read(&profile.reader, file->text);
+	pa_file_forget(file);
 	if (!profile.found)
 		fail(credentials, "the shared credentials file has no profile \"%.100s\"",
 			 profile.name);
@@ -235,7 +223,7 @@ end_fetching(PaEc2Credentials *credentials, bool good)
 {
 	credentials->fetching = false;
 	if (!good)
-		credentials->retry_at = pa_timer_now() + RETRY_AFTER;
+		credentials->retry_at = pa_clock_now() + RETRY_AFTER;
 	else
 		credentials->retry_at = 0;
 	credentials->ready(credentials->data);
@@ -361,7 +349,7 @@ fetch(PaEc2Credentials *credentials)
 {
 	if (credentials->fetching)
 		return true;
-	if (pa_timer_now() < credentials->retry_at)
+	if (pa_clock_now() < credentials->retry_at)
 		return false;
 	credentials->fetching = true;
 	credentials->step = STEP_TOKEN;
@@ -400,19 +388,21 @@ pa_ec2_credentials_create(const PaAccount *account, PaHttpLoop *loop,
 	{
 		const char *path = pa_account_text(account, "credentials_file");
 		const char *home = getenv("HOME");
+		char	   *standard = NULL;
 
 		credentials->source = SOURCE_SHARED;
 		if (path == NULL)
 			path = getenv("AWS_SHARED_CREDENTIALS_FILE");
-		if (path != NULL)
-			credentials->path = pa_memory_copy_string(path);
-		else if (home != NULL)
+		if (path == NULL && home != NULL)
 		{
 			size_t		room = strlen(home) + 32;
 
-			credentials->path = pa_memory_allocate(room);
-			snprintf(credentials->path, room, "%s/.aws/credentials", home);
+			path = standard = pa_memory_allocate(room);
+			snprintf(standard, room, "%s/.aws/credentials", home);
 		}
+		pa_file_init(&credentials->file, NULL, path, PA_FILE_SECRET,
+					 LARGEST_FILE);
+		free(standard);
 	}
 	else
 		credentials->source = SOURCE_METADATA;
@@ -451,7 +441,7 @@ bool
 pa_ec2_credentials_renew(PaEc2Credentials *credentials,
 						 const char *refused_access_key)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 
 	if (credentials->source == SOURCE_FIXED)
 		return false;
@@ -474,6 +464,6 @@ pa_ec2_credentials_free(PaEc2Credentials *credentials)
 	forget_keys(&credentials->keys);
 	pa_secret_free(credentials->token_header);
 	free(credentials->role);
-	free(credentials->path);
+	pa_file_release(&credentials->file);
 	free(credentials);
 }

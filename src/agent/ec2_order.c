@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "program/clock.h"
 #include "status_name.h"
 
 #define STALE_TIME		10000000	/* us that Describe may be behind */
@@ -186,7 +187,7 @@ pa_ec2_item_rest(PaEc2Item *item)
 	pa_ec2_list_push(&region->resting, item, false);
 	if (region->poll_timer.position == 0)
 		pa_timer_set(pa_http_loop_timers(account->loop), &region->poll_timer,
-					 pa_timer_now() + account->poll_interval, look_at_resting);
+					 pa_clock_now() + account->poll_interval, look_at_resting);
 }
 
 void
@@ -195,7 +196,7 @@ pa_ec2_item_ordered(PaEc2Item *item, PaInstanceState state)
 	PaEc2Order *order = item->order;
 
 	item->ordered = true;
-	item->ordered_at = pa_timer_now();
+	item->ordered_at = pa_clock_now();
 	item->state = state == PA_INSTANCE_UNKNOWN ? way(order) : state;
 	order->ordered++;
 	order->waiting--;
@@ -214,7 +215,7 @@ ordered_item_looked(PaEc2Item *item)
 	PaEc2Order *order = item->order;
 	PaInstanceState before = order->request->verb == PA_PROVIDER_START ?
 		PA_INSTANCE_STOPPED : PA_INSTANCE_RUNNING;
-	bool		fresh = pa_timer_now() - item->ordered_at < STALE_TIME;
+	bool		fresh = pa_clock_now() - item->ordered_at < STALE_TIME;
 
 	if (!item->seen)
 	{
@@ -376,7 +377,7 @@ pa_ec2_order_begin(PaHttpTask *task)
 	PaEc2Order *order = PA_CONTAINER(task, PaEc2Order, task);
 	PaEc2Account *account = order->account;
 	PaProviderRequest *request = order->request;
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	const char *region = request->region;
 
 	if (region[0] == '\0')

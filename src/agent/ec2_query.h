@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "memory.h"
+#include "arena.h"
 #include "provider.h"
 
 #define PA_EC2_MAX_FILTER	200 /* values of one filter */

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 
 #define MAX_FAILURES	4		/* calls in vain for an instance */
@@ -57,7 +59,7 @@ fail_all(PaEc2Batch *batch, const char *text)
 {
 	PaEc2Region *region = batch->region;
 
-	pa_ec2_pace_pause(&region->pace, pa_timer_now(), batch->sent_at,
+	pa_ec2_pace_pause(&region->pace, pa_clock_now(), batch->sent_at,
 					  draw(region->account));
 	while (batch->items.last != NULL)
 	{
@@ -88,7 +90,7 @@ throttled(PaEc2Batch *batch, const char *text)
 {
 	PaEc2Account *account = batch->region->account;
 
-	pa_ec2_pace_pause(&account->pace, pa_timer_now(), batch->sent_at,
+	pa_ec2_pace_pause(&account->pace, pa_clock_now(), batch->sent_at,
 					  draw(account));
 	for (PaEc2Item *item = batch->items.first; item != NULL; item = item->next)
 		trouble(item, PA_STATUS_RESOURCE_EXHAUSTED, text);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "program/memory.h"
 
 static const char *
 skip_blanks(const char *at)

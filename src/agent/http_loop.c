@@ -14,7 +14,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "memory.h"
+#include "program/clock.h"
+#include "program/memory.h"
 
 #define LONGEST_SLEEP	60000	/* ms */
 #define CONNECT_TIMEOUT	5000	/* ms */
@@ -276,7 +277,7 @@ run_loop(void *data)
 
 	while (run_tasks(loop))
 	{
-		int64_t		now = pa_timer_now();
+		int64_t		now = pa_clock_now();
 		int64_t		next;
 		int			wait = LONGEST_SLEEP;
 

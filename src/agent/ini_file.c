@@ -18,8 +18,8 @@
 #include <string.h>
 #include <stdlib.h>
 
-#include "memory.h"
-#include "secret_file.h"
+#include "program/memory.h"
+#include "program/secret.h"
 
 #define PART_LENGTH		150
 #define LONGEST_NAME	255

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "program/memory.h"
 #include "store.h"
 #include "table.h"
 

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "plain_text.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 
 #define SECOND			INT64_C(1000000)
@@ -276,7 +278,7 @@ static void
 go_on(PaLibvirtOrder *order)
 {
 	PaLibvirtAccount *account = order->account;
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	bool		waiting = false;
 
 	if (order->abandoned)
@@ -388,7 +390,7 @@ keep(void *data)
 		struct timespec until;
 
 		if (!account->closing)
-			pa_timer_run(&account->timers, pa_timer_now());
+			pa_timer_run(&account->timers, pa_clock_now());
 		next = account->closing ? INT64_MAX : pa_timer_next(&account->timers);
 		if (next == INT64_MAX)
 		{
@@ -449,7 +451,7 @@ pa_libvirt_account_close(PaLibvirtAccount *account)
 		order->request = NULL;
 	}
 	/* while the agent runs on, nobody may be held up by what hangs */
-	end = pa_timer_now() + (busy ? CALL_PATIENCE :
+	end = pa_clock_now() + (busy ? CALL_PATIENCE :
 							account->abandoned > 0 ? 0 : CLOSE_PATIENCE);
 	until.tv_sec = end / SECOND;
 	until.tv_nsec = end % SECOND * 1000;
@@ -468,7 +470,7 @@ void
 pa_libvirt_account_submit(PaLibvirtAccount *account,
 						  PaProviderRequest *request)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	int64_t		limit = now + account->order_timeout;
 	PaLibvirtOrder *order;
 

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 
 /* a domain as it was seen */
@@ -112,7 +114,7 @@ remember_shutdown(PaLibvirtAccount *account, const Look *look)
 	pa_table_insert(&account->shutdowns, &shutdown->node,
 					pa_table_hash_text(shutdown->uuid, 0));
 	pa_libvirt_account_set_timer(account, &shutdown->timer,
-								 pa_timer_now() + account->stop_timeout,
+								 pa_clock_now() + account->stop_timeout,
 								 time_is_up);
 }
 

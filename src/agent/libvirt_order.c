@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/memory.h"
 #include "status_name.h"
 
 PaLibvirtOrder *

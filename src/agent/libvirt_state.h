@@ -63,7 +63,7 @@ typedef struct PaLibvirtOrder
 	bool		hopeless;		/* no use to go on before it is answered */
 	int			status;			/* gRPC's, of the latest trouble; OK: none */
 	char	   *problem;
-	int64_t		confirm_until;	/* us of pa_timer_now; 0: no step was made */
+	int64_t		confirm_until;	/* us of pa_clock_now; 0: no step was made */
 	PaTimer		limit;			/* when it is to be answered at the latest */
 	PaTimer		rest;			/* when it is looked at again */
 	struct PaLibvirtOrder *previous;	/* of the account's */

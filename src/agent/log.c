@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "memory.h"
-#include "request.h"
+#include "program/memory.h"
+#include "program/utf8.h"
 #include "status_name.h"
 
 #define BUFFER_SIZE		(256 * 1024)
@@ -107,7 +107,7 @@ add_string(PaLog *log, const char *text)
 	add_text(log, "\"");
 	while (i < length)
 	{
-		size_t		valid = pa_text_valid_length(text + i, length - i);
+		size_t		valid = pa_utf8_valid_length(text + i, length - i);
 		size_t		end = i + valid;
 
 		for (; i < end; i++)

@@ -21,6 +21,7 @@
 #include "account_file.h"
 #include "connection.h"
 #include "options.h"
+#include "program/memory.h"
 #include "provider_router.h"
 #include "store.h"
 

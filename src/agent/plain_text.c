@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "request.h"
+#include "program/utf8.h"
 
 /* where the last lines begin that are no longer than this */
 static size_t
@@ -37,7 +37,7 @@ pa_plain_text(char *to, size_t size, const char *bytes, size_t length)
 		at++;
 	while (at < length)
 	{
-		size_t		valid = pa_text_valid_length(bytes + at, length - at);
+		size_t		valid = pa_utf8_valid_length(bytes + at, length - at);
 
 		for (size_t i = 0; i < valid; i++, at++)
 		{

@@ -27,7 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "table.h"
 
 #define LONGEST_SLEEP	60000	/* ms */
@@ -169,7 +170,7 @@ stop(PaProcess *process, PaProcessEnd end)
 	process->end = end;
 	kill(-process->pid, SIGTERM);
 	pa_timer_set(&process->loop->timers, &process->timer,
-				 pa_timer_now() + process->grace, kill_group);
+				 pa_clock_now() + process->grace, kill_group);
 }
 
 static void
@@ -366,7 +367,7 @@ take_posted(PaProcessLoop *loop)
 static int
 poll_wait(const PaProcessLoop *loop)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	int64_t		next = pa_timer_next(&loop->timers);
 
 	if (next <= now)
@@ -418,7 +419,7 @@ turn(PaProcessLoop *loop)
 		}
 	}
 	free(entries);
-	pa_timer_run(&loop->timers, pa_timer_now());
+	pa_timer_run(&loop->timers, pa_clock_now());
 }
 
 static void

@@ -41,7 +41,7 @@ typedef struct PaProcess
 	const char *input;			/* for its standard input */
 	size_t		input_length;
 	size_t		output_limit;	/* bytes */
-	int64_t		deadline;		/* us of pa_timer_now */
+	int64_t		deadline;		/* us of pa_clock_now */
 	int64_t		grace;			/* us from SIGTERM to SIGKILL */
 
 	/* in the loop's thread */

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "memory.h"
+#include "arena.h"
 
 typedef enum PaProviderVerb
 {
@@ -61,7 +61,7 @@ typedef struct PaProviderRequest
 	PaProviderInstance *instances;
 	size_t		instance_count;
 	PaArena    *arena;			/* for texts; the provider's until it is done */
-	int64_t		deadline;		/* us of pa_timer_now: nobody waits any longer;
+	int64_t		deadline;		/* us of pa_clock_now: nobody waits any longer;
 								 * INT64_MAX: there is none */
 
 	/*

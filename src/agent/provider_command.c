@@ -18,6 +18,8 @@
 #include "command_words.h"
 #include "plain_text.h"
 #include "process_loop.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 #include "table.h"
 
@@ -395,7 +397,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 	run->process.output_limit = command->max_output;
 	run->process.grace = command->kill_after;
 	run->process.done = process_done;
-	run->process.deadline = pa_timer_now() + command->timeout;
+	run->process.deadline = pa_clock_now() + command->timeout;
 	/* an order that was begun is not cut short because nobody waits for it */
 	if (request->verb == PA_PROVIDER_DESCRIBE &&
 		request->deadline < run->process.deadline)

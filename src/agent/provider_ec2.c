@@ -17,6 +17,8 @@
 #include <sys/random.h>
 
 #include "ec2_state.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 
 #define SECOND	INT64_C(1000000)
@@ -255,9 +257,9 @@ create(const PaAccount *configured, const PaProviderSetup *setup, void *shared,
 	pa_ec2_pace_init(&account->pace,
 					 (double) pa_account_number(configured,
 												"max_requests_per_second"),
-					 LONGEST_THROTTLE_PAUSE, pa_timer_now());
+					 LONGEST_THROTTLE_PAUSE, pa_clock_now());
 	if (getrandom(&account->chance, sizeof(account->chance), GRND_NONBLOCK) < 0)
-		account->chance = (uint64_t) pa_timer_now();
+		account->chance = (uint64_t) pa_clock_now();
 	account->credentials = pa_ec2_credentials_create(configured, account->loop,
 													 keys_ready, account);
 	return &account->provider;

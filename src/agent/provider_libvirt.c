@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "libvirt_state.h"
+#include "program/memory.h"
 
 #define SECOND	INT64_C(1000000)
 

@@ -17,6 +17,8 @@
 #include <string.h>
 
 #include "account_file.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 #include "table.h"
 #include "timer.h"
@@ -123,7 +125,7 @@ static bool
 submit_to(Route *route, Routed *routed)
 {
 	routed->route = route;
-	if (routed->inner.deadline <= pa_timer_now())
+	if (routed->inner.deadline <= pa_clock_now())
 	{
 		routed->outer->status = PA_STATUS_RESOURCE_EXHAUSTED;
 		routed->outer->message =

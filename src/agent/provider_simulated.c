@@ -20,6 +20,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "provider_type.h"
 #include "request.h"
 #include "status_name.h"
@@ -183,7 +185,7 @@ static void
 fill_answer(const Simulated *simulated, PaProviderRequest *request,
 			const Cluster *cluster, uint64_t cluster_hash)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 
 	for (size_t i = 0; i < request->instance_count; i++)
 	{
@@ -298,7 +300,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 {
 	Simulated  *simulated = PA_CONTAINER(provider, Simulated, provider);
 	uint64_t	cluster_hash = pa_table_hash_text(request->cluster_id, 0);
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	int64_t		last_arrival = now;
 	Cluster    *cluster;
 
@@ -501,7 +503,7 @@ take_instance(void *data, const PaStoredInstance *stored)
 	if (instance == NULL)
 		return;
 	instance->state = stored->state;
-	instance->arrives = pa_timer_now() + simulated->options.transition_time;
+	instance->arrives = pa_clock_now() + simulated->options.transition_time;
 }
 
 PaProvider *

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "behaviour.h"
-#include "memory.h"
+#include "arena.h"
 
 /*
  * The packed reply as the rule wants it sent: the same bytes, others in the

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "program/utf8.h"
+
 /* the text fields of a ClusterStatusChangeRequest in proto/agent.proto */
 typedef struct TextField
 {
@@ -31,53 +33,6 @@ static const TextField text_fields[] = {
 };
 
 #define FIELD_INSTANCES	4
-
-size_t
-pa_text_valid_length(const char *text, size_t length)
-{
-	const unsigned char *at = (const unsigned char *) text;
-	size_t		i = 0;
-
-	while (i < length)
-	{
-		unsigned char first = at[i];
-		unsigned char low = 0x80;
-		unsigned char high = 0xbf;
-		size_t		more;
-
-		if (first < 0x80)
-		{
-			i++;
-			continue;
-		}
-		if (first >= 0xc2 && first <= 0xdf)
-			more = 1;
-		else if (first >= 0xe0 && first <= 0xef)
-			more = 2;
-		else if (first >= 0xf0 && first <= 0xf4)
-			more = 3;
-		else
-			break;
-		/* overlong forms, surrogates, and beyond U+10FFFF */
-		if (first == 0xe0)
-			low = 0xa0;
-		else if (first == 0xed)
-			high = 0x9f;
-		else if (first == 0xf0)
-			low = 0x90;
-		else if (first == 0xf4)
-			high = 0x8f;
-		if (length - i <= more || at[i + 1] < low || at[i + 1] > high)
-			break;
-		for (size_t k = 2; k <= more; k++)
-		{
-			if ((at[i + k] & 0xc0) != 0x80)
-				return i;
-		}
-		i += more + 1;
-	}
-	return i;
-}
 
 static bool
 read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
@@ -108,7 +63,7 @@ check_text(PaArena *arena, uint32_t number, const uint8_t *bytes, size_t length)
 							   field->name, field->limit);
 	if (memchr(bytes, '\0', length) != NULL)
 		return pa_arena_format(arena, "%s contains a NUL byte", field->name);
-	if (pa_text_valid_length((const char *) bytes, length) != length)
+	if (pa_utf8_valid_length((const char *) bytes, length) != length)
 		return pa_arena_format(arena, "%s is not valid UTF-8", field->name);
 	return NULL;
 }

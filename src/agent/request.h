@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "agent.pb-c.h"
-#include "memory.h"
+#include "arena.h"
 
 #define PA_MAX_ID			255 /* bytes of every id, name and region */
 #define PA_MAX_TEXT			65536	/* bytes of requester and description */
@@ -40,8 +40,5 @@ extern Agent__ClusterStatusChangeRequest *pa_request_read(PaArena *arena,
 extern uint8_t *pa_reply_write(PaArena *arena,
 							   const Agent__ClusterStatusChangeResponse *reply,
 							   size_t *length);
-
-/* number of bytes at the start of the text that are valid UTF-8 */
-extern size_t pa_text_valid_length(const char *text, size_t length);
 
 #endif							/* PA_AGENT_REQUEST_H */

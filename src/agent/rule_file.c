@@ -10,45 +10,28 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "file.h"
-#include "memory.h"
+#include "program/file.h"
+#include "program/memory.h"
 
 #define LARGEST_FILE	(16 * 1024 * 1024)
 
 struct PaRuleFile
 {
-	char	   *path;
+	PaFile		file;			/* its text is kept only while it is read */
 	PaRules    *rules;
-	struct stat seen;
 };
 
 /* reads the file anew; false, with the reason, if it cannot be used */
 static bool
 load(PaRuleFile *file, char *problem, size_t size)
 {
-	char		reason[256];
-	size_t		length;
-	char	   *text = pa_file_read(file->path, PA_FILE_ANY, LARGEST_FILE, &length,
-									reason, sizeof(reason));
 	PaRules    *rules;
 
-	if (text == NULL)
-	{
-		snprintf(problem, size, "could not read behaviour file \"%s\": %s",
-				 file->path, reason);
+	if (!pa_file_read(&file->file, problem, size))
 		return false;
-	}
-	if (strlen(text) != length)
-	{
-		snprintf(problem, size, "behaviour file \"%s\" contains a NUL byte",
-				 file->path);
-		free(text);
-		return false;
-	}
-	rules = pa_behaviour_parse(text, file->path, problem, size);
-	free(text);
+	rules = pa_behaviour_parse(file->file.text, file->file.path, problem, size);
+	pa_file_forget(&file->file);
 	if (rules == NULL)
 		return false;
 	pa_behaviour_release(file->rules);
@@ -61,8 +44,7 @@ pa_rule_file_open(const char *path, char *problem, size_t size)
 {
 	PaRuleFile *file = pa_memory_allocate_zeroed(sizeof(*file));
 
-	file->path = pa_memory_copy_string(path);
-	pa_file_changed(path, &file->seen);
+	pa_file_init(&file->file, "--behaviour", path, PA_FILE_ANY, LARGEST_FILE);
 	if (load(file, problem, size))
 		return file;
 	pa_rule_file_close(file);
@@ -73,7 +55,7 @@ PaRules *
 pa_rule_file_rules(PaRuleFile *file, bool force)
 {
 	char		problem[512];
-	bool		changed = pa_file_changed(file->path, &file->seen);
+	bool		changed = pa_file_look(&file->file);
 
 	if ((changed || force) && !load(file, problem, sizeof(problem)))
 		fprintf(stderr, "power_agent: %s; the rules stay as they are\n", problem);
@@ -84,6 +66,6 @@ void
 pa_rule_file_close(PaRuleFile *file)
 {
 	pa_behaviour_release(file->rules);
-	free(file->path);
+	pa_file_release(&file->file);
 	free(file);
 }

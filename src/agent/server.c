@@ -37,13 +37,16 @@
 
 #include "call.h"
 #include "health.h"
+#include "program/bearer.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "status_name.h"
 #include "token.h"
 
 #define POSTED_CALLS		256 /* for each method of the service */
 #define POSTED_UNKNOWN		4	/* for methods that are not ours */
 #define POOL_LIMIT			4096	/* free calls that are kept */
-#define MAX_METADATA		(PA_TOKEN_LENGTH + 8192)	/* bytes a call */
+#define MAX_METADATA		(PA_BEARER_LIMIT + 8192)	/* bytes a call */
 
 static const char *const method_paths[] = {
 	[PA_METHOD_POWER_ON] = "/agent.AgentService/PowerOnCluster",
@@ -360,7 +363,7 @@ sleep_until(PaServer *server, int64_t until)
 {
 	struct pollfd fd = {.fd = server->wakeup, .events = POLLIN};
 	struct timespec timeout = {0};
-	int64_t		left = until == INT64_MAX ? 0 : until - pa_timer_now();
+	int64_t		left = until == INT64_MAX ? 0 : until - pa_clock_now();
 	uint64_t	count;
 
 	if (left > 0)
@@ -389,7 +392,7 @@ keep_time(void *data)
 
 		pthread_mutex_lock(&server->lock);
 		if (pa_timer_next(server->timers) != INT64_MAX)
-			pa_timer_run(server->timers, pa_timer_now());
+			pa_timer_run(server->timers, pa_clock_now());
 		pa_service_take_done(server->service);
 		if (server->draining)
 			finish_drain(server);
@@ -422,7 +425,7 @@ pa_server_drain(PaServer *server)
 		grpc_server_shutdown_and_notify(server->grpc, server->queue,
 										&server->shutdown_tag);
 		pa_timer_set(server->timers, &server->drain_timer,
-					 pa_timer_now() + server->options.drain_timeout, drain_over);
+					 pa_clock_now() + server->options.drain_timeout, drain_over);
 	}
 	else if (!server->impatient)
 		pa_timer_set(server->timers, &server->drain_timer, 0, drain_over);

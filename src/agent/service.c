@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "program/clock.h"
+#include "program/memory.h"
 #include "reply_fault.h"
 #include "service_state.h"
 #include "status_name.h"
@@ -166,7 +168,7 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 	line->order = NULL;			/* it was ours */
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
 		pa_timer_set(service->timers, &service->flush_timer,
-					 pa_timer_now() + FLUSH_INTERVAL, flush_log);
+					 pa_clock_now() + FLUSH_INTERVAL, flush_log);
 }
 
 void
@@ -195,7 +197,7 @@ log_end(PaService *service, const PaCall *call, int status, const int *error,
 	line.status = status;
 	line.error = error;
 	line.message = message && message[0] != '\0' ? message : NULL;
-	line.duration = pa_timer_now() - call->received_at;
+	line.duration = pa_clock_now() - call->received_at;
 	write_log(service, call, &line);
 }
 
@@ -286,7 +288,7 @@ pa_service_deliver(PaService *service, PaCall *call, const uint8_t *reply,
 	call->reply = memcpy(pa_arena_allocate(&call->arena, length), reply, length);
 	call->reply_length = length;
 	pa_timer_set(service->timers, &call->timer,
-				 pa_timer_now() + call->rule->latency, fire_transmit);
+				 pa_clock_now() + call->rule->latency, fire_transmit);
 }
 
 static void
@@ -302,7 +304,7 @@ strike_after_latency(PaService *service, PaCall *call)
 {
 	if (call->rule->latency > 0)
 		pa_timer_set(service->timers, &call->timer,
-					 pa_timer_now() + call->rule->latency, fire_strike);
+					 pa_clock_now() + call->rule->latency, fire_strike);
 	else
 		strike(service, call);
 }
@@ -498,7 +500,7 @@ choose_rule(PaService *service, PaCall *call)
 static void
 tell_refused(PaService *service, const PaCall *call, const char *problem)
 {
-	int64_t		now = pa_timer_now();
+	int64_t		now = pa_clock_now();
 	char		peer[256];
 
 	if (service->refused_told_at != 0 &&
@@ -526,7 +528,7 @@ pa_service_admit(PaService *service, PaCall *call)
 	int			count;
 
 	call->service = service;
-	call->received_at = pa_timer_now();
+	call->received_at = pa_clock_now();
 	call->request = NULL;
 	call->rules = NULL;
 	call->rule = pa_behaviour_none();

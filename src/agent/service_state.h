@@ -29,7 +29,7 @@ struct PaService
 	PaDurability durability;
 	PaRuleFile *rule_file;		/* NULL: none */
 	PaTokens   *tokens;			/* NULL: none are wanted */
-	int64_t		refused_told_at;	/* us, of pa_timer_now; 0: never */
+	int64_t		refused_told_at;	/* us, of pa_clock_now; 0: never */
 	int64_t		refused_untold;
 	PaTable		lanes;
 	PaLane	   *free_lanes;

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "memory.h"
+#include "program/memory.h"
 #include "store_file.h"
 
 #define RETRY_INTERVAL		250		/* ms from a failure to the next attempt */

@@ -26,7 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "memory.h"
+#include "program/memory.h"
+
 
 #define APPLICATION_ID		1886863699	/* "pwAS" */
 #define VERSION				1

@@ -14,7 +14,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "memory.h"
+#include "program/memory.h"
 
 static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 static uint64_t secret;

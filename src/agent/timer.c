@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/timer.c
- *		Timers in a heap, and the clock they go by.  Contract in timer.h.
+ *		Timers in a heap.  Contract in timer.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,18 +9,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "memory.h"
-
-int64_t
-pa_timer_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
+#include "program/memory.h"
 
 static void
 place(PaTimers *timers, PaTimer *timer, size_t position)

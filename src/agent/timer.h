@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/timer.h
- *		Timers in a heap, and the clock they go by.
+ *		Timers in a heap, by the clock of pa_clock_now.
  *
  * Nothing here waits: the server's loop asks when the next timer is due,
  * waits for its completion queue until then, and runs what is due.  Not
@@ -18,7 +18,7 @@
 
 typedef struct PaTimer			/* zeroed: not set */
 {
-	int64_t		due;			/* us on the clock of pa_timer_now */
+	int64_t		due;			/* us on the clock of pa_clock_now */
 	size_t		position;		/* in the heap, from 1; 0: not set */
 	void		(*fire) (struct PaTimer *timer);
 } PaTimer;
@@ -29,9 +29,6 @@ typedef struct PaTimers			/* zeroed: empty */
 	size_t		count;
 	size_t		capacity;
 } PaTimers;
-
-/* microseconds on a clock that never goes back */
-extern int64_t pa_timer_now(void);
 
 /* sets a timer, or sets it anew; the timer stays the caller's */
 extern void pa_timer_set(PaTimers *timers, PaTimer *timer, int64_t due,

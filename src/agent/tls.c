@@ -10,20 +10,16 @@
  *
  *-------------------------------------------------------------------------
  */
-/* for explicit_bzero */
-#define _GNU_SOURCE 1
-
 #include "tls.h"
 
 #include <grpc/grpc_security.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "file.h"
-#include "memory.h"
-#include "pem.h"
+#include "program/file.h"
+#include "program/memory.h"
+#include "program/pem.h"
 
 #define LARGEST_FILE	(1024 * 1024)
 
@@ -35,18 +31,10 @@ enum
 	FILE_COUNT
 };
 
-typedef struct File
-{
-	const char *option;
-	PaFileKind	kind;
-	const char *path;			/* NULL: not given */
-	struct stat seen;
-} File;
-
 struct PaTls
 {
 	pthread_mutex_t lock;
-	File		files[FILE_COUNT];
+	PaFile		files[FILE_COUNT];	/* the texts only while they are read */
 	/* that core has not fetched yet; NULL: it has what was last read */
 	grpc_ssl_server_certificate_config *fresh;
 };
@@ -59,74 +47,69 @@ forget_fresh(PaTls *tls)
 	tls->fresh = NULL;
 }
 
-/* what the files hold, to be freed by free_texts; false, with the reason */
 static bool
-read_texts(const PaTls *tls, PaPem *pems, char *problem, size_t size)
+read_files(PaTls *tls, char *problem, size_t size)
 {
 	for (int i = 0; i < FILE_COUNT; i++)
 	{
-		const File *file = &tls->files[i];
-		char		fault[256];
+		PaFile	   *file = &tls->files[i];
 
-		pems[i].option = file->option;
-		pems[i].path = file->path;
-		if (file->path == NULL)
-			continue;
-		pems[i].text = pa_file_read(file->path, file->kind, LARGEST_FILE, NULL,
-									fault, sizeof(fault));
-		if (pems[i].text == NULL)
-		{
-			snprintf(problem, size, "%s \"%s\": %s", file->option, file->path,
-					 fault);
+		if (file->path != NULL && !pa_file_read(file, problem, size))
 			return false;
-		}
 	}
 	return true;
 }
 
-static void
-free_texts(PaPem *pems)
+/* looks at what was read */
+static bool
+check_files(const PaTls *tls, char *warning, size_t warning_size,
+			char *problem, size_t size)
 {
-	for (int i = 0; i < FILE_COUNT; i++)
-	{
-		char	   *text = (char *) pems[i].text;
+	const PaFile *files = tls->files;
 
-		if (text != NULL)
-			explicit_bzero(text, strlen(text));
-		free(text);
-	}
+	return pa_pem_check_own(&files[CERTIFICATE], &files[KEY], warning,
+							warning_size, problem, size) &&
+		(files[CLIENT_CA].path == NULL ||
+		 pa_pem_check_authorities(&files[CLIENT_CA], warning, warning_size,
+								  problem, size));
+}
+
+static grpc_ssl_server_certificate_config *
+make_config(const PaTls *tls)
+{
+	const PaFile *files = tls->files;
+	grpc_ssl_pem_key_cert_pair pair = {
+		.private_key = files[KEY].text,
+		.cert_chain = files[CERTIFICATE].text
+	};
+
+	/*
+	 * Core with its assertions on, as Debian builds it, wants authorities even
+	 * if no client is asked for a certificate; any will do then.
+	 */
+	const char *roots = files[files[CLIENT_CA].text ? CLIENT_CA : CERTIFICATE].text;
+
+	return grpc_ssl_server_certificate_config_create(roots, &pair, 1);
 }
 
 /* reads the files anew; false, with the reason, if they cannot be used */
 static bool
 load(PaTls *tls, char *problem, size_t size)
 {
-	PaPem		pems[FILE_COUNT] = {0};
-	char		warning[512];
+	char		warning[512] = "";
 	bool		good;
 
-	good = read_texts(tls, pems, problem, size) &&
-		pa_pem_check(&pems[CERTIFICATE], &pems[KEY], &pems[CLIENT_CA],
-					 warning, sizeof(warning), problem, size);
+	good = read_files(tls, problem, size) &&
+		check_files(tls, warning, sizeof(warning), problem, size);
 	if (good)
 	{
-		grpc_ssl_pem_key_cert_pair pair = {
-			.private_key = pems[KEY].text,
-			.cert_chain = pems[CERTIFICATE].text
-		};
-
-		/*
-		 * Core with its assertions on, as Debian builds it, wants authorities
-		 * even if no client is asked for a certificate; any will do then.
-		 */
-		const char *roots = pems[pems[CLIENT_CA].text ? CLIENT_CA : CERTIFICATE].text;
-
 		forget_fresh(tls);
-		tls->fresh = grpc_ssl_server_certificate_config_create(roots, &pair, 1);
+		tls->fresh = make_config(tls);
 		if (warning[0] != '\0')
 			fprintf(stderr, "power_agent: warning: %s\n", warning);
 	}
-	free_texts(pems);
+	for (int i = 0; i < FILE_COUNT; i++)
+		pa_file_forget(&tls->files[i]);
 	return good;
 }
 
@@ -138,9 +121,9 @@ look(PaTls *tls)
 
 	for (int i = 0; i < FILE_COUNT; i++)
 	{
-		File	   *file = &tls->files[i];
+		PaFile	   *file = &tls->files[i];
 
-		if (file->path != NULL && pa_file_changed(file->path, &file->seen))
+		if (file->path != NULL && pa_file_look(file))
 			changed = true;
 	}
 	return changed;
@@ -166,16 +149,12 @@ pa_tls_open(const PaTlsOptions *options, char *problem, size_t size)
 	PaTls	   *tls = pa_memory_allocate_zeroed(sizeof(*tls));
 
 	pthread_mutex_init(&tls->lock, NULL);
-	tls->files[CERTIFICATE] = (File) {
-		"--tls-cert", PA_FILE_REGULAR, options->certificate_file
-	};
-	tls->files[KEY] = (File) {
-		"--tls-key", PA_FILE_SECRET, options->key_file
-	};
-	tls->files[CLIENT_CA] = (File) {
-		"--tls-client-ca", PA_FILE_REGULAR, options->client_ca_file
-	};
-	look(tls);
+	pa_file_init(&tls->files[CERTIFICATE], "--tls-cert",
+				 options->certificate_file, PA_FILE_REGULAR, LARGEST_FILE);
+	pa_file_init(&tls->files[KEY], "--tls-key", options->key_file,
+				 PA_FILE_SECRET, LARGEST_FILE);
+	pa_file_init(&tls->files[CLIENT_CA], "--tls-client-ca",
+				 options->client_ca_file, PA_FILE_REGULAR, LARGEST_FILE);
 	if (load(tls, problem, size))
 		return tls;
 	pa_tls_close(tls);
@@ -225,6 +204,8 @@ void
 pa_tls_close(PaTls *tls)
 {
 	forget_fresh(tls);
+	for (int i = 0; i < FILE_COUNT; i++)
+		pa_file_release(&tls->files[i]);
 	pthread_mutex_destroy(&tls->lock);
 	free(tls);
 }

@@ -32,7 +32,7 @@ typedef struct PaTlsOptions
 
 /*
  * Reads the files.  Returns NULL, with the option, the file and the fault, if
- * they cannot be used.  The texts of the options stay the caller's.
+ * they cannot be used.  The options stay the caller's.
  */
 extern PaTls *pa_tls_open(const PaTlsOptions *options, char *problem,
 						  size_t size);

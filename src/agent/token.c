@@ -6,9 +6,6 @@
  *
  *-------------------------------------------------------------------------
  */
-/* for explicit_bzero */
-#define _GNU_SOURCE 1
-
 #include "token.h"
 
 #include <openssl/crypto.h>
@@ -18,8 +15,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "file.h"
-#include "memory.h"
+#include "program/bearer.h"
+#include "program/file.h"
+#include "program/memory.h"
 
 #define LARGEST_FILE	(1024 * 1024)
 
@@ -30,8 +28,7 @@ typedef struct Digest
 
 struct PaTokens
 {
-	char	   *path;
-	struct stat seen;
+	PaFile		file;			/* its text is kept only while it is read */
 	Digest	   *digests;
 	size_t		count;
 };
@@ -51,31 +48,17 @@ digest_of(const char *token, size_t length)
 	return digest;
 }
 
-/* what is wrong with a token, NULL if nothing */
-static const char *
-check_token(const char *token, size_t length)
-{
-	if (length > PA_TOKEN_LENGTH)
-		return "is longer than 16384 bytes";
-	for (size_t i = 0; i < length; i++)
-	{
-		if (token[i] <= ' ' || token[i] > '~')
-			return "has a byte that is no printable ASCII, or a blank";
-	}
-	return NULL;
-}
-
-/* takes the tokens of a text; false, with the reason, without a change */
+/* takes the tokens of the text; false, with the reason, without a change */
 static bool
-take_tokens(PaTokens *tokens, const char *text, size_t length, char *problem,
-			size_t size)
+take_tokens(PaTokens *tokens, char *problem, size_t size)
 {
+	const char *text = tokens->file.text;
 	Digest	   *digests = NULL;
 	size_t		count = 0;
 	size_t		capacity = 0;
 	int			line = 1;
 
-	for (const char *at = text, *end = text + length; at < end; line++)
+	for (const char *at = text, *end = text + tokens->file.length; at < end; line++)
 	{
 		const char *newline = memchr(at, '\n', (size_t) (end - at));
 		const char *token = at;
@@ -89,12 +72,12 @@ take_tokens(PaTokens *tokens, const char *text, size_t length, char *problem,
 			after--;
 		if (token == after)
 			continue;
-		wrong = check_token(token, (size_t) (after - token));
+		wrong = pa_bearer_fault(token, (size_t) (after - token));
 		if (wrong != NULL)
 		{
-			snprintf(problem, size, "the token in line %d %s", line, wrong);
 			free(digests);
-			return false;
+			return pa_file_refuse(&tokens->file, problem, size,
+								  "the token in line %d %s", line, wrong);
 		}
 		if (count == capacity)
 		{
@@ -104,10 +87,8 @@ take_tokens(PaTokens *tokens, const char *text, size_t length, char *problem,
 		digests[count++] = digest_of(token, (size_t) (after - token));
 	}
 	if (count == 0)
-	{
-		snprintf(problem, size, "there is no token in it: one a line is expected");
-		return false;
-	}
+		return pa_file_refuse(&tokens->file, problem, size,
+							  "there is no token in it: one a line is expected");
 	free(tokens->digests);
 	tokens->digests = digests;
 	tokens->count = count;
@@ -118,22 +99,11 @@ take_tokens(PaTokens *tokens, const char *text, size_t length, char *problem,
 static bool
 load(PaTokens *tokens, char *problem, size_t size)
 {
-	char		reason[256];
-	size_t		length;
-	char	   *text;
 	bool		good;
 
-	text = pa_file_read(tokens->path, PA_FILE_SECRET, LARGEST_FILE, &length,
-						reason, sizeof(reason));
-	good = text != NULL &&
-		take_tokens(tokens, text, length, reason, sizeof(reason));
-	if (text != NULL)
-	{
-		explicit_bzero(text, length);
-		free(text);
-	}
-	if (!good)
-		snprintf(problem, size, "--token-file \"%s\": %s", tokens->path, reason);
+	good = pa_file_read(&tokens->file, problem, size) &&
+		take_tokens(tokens, problem, size);
+	pa_file_forget(&tokens->file);
 	return good;
 }
 
@@ -141,7 +111,7 @@ static void
 refresh(PaTokens *tokens, bool force)
 {
 	char		problem[512];
-	bool		changed = pa_file_changed(tokens->path, &tokens->seen);
+	bool		changed = pa_file_look(&tokens->file);
 
 	if (!changed && !force)
 		return;
@@ -157,8 +127,8 @@ pa_token_open(const char *path, char *problem, size_t size)
 {
 	PaTokens   *tokens = pa_memory_allocate_zeroed(sizeof(*tokens));
 
-	tokens->path = pa_memory_copy_string(path);
-	pa_file_changed(path, &tokens->seen);
+	pa_file_init(&tokens->file, "--token-file", path, PA_FILE_SECRET,
+				 LARGEST_FILE);
 	if (load(tokens, problem, size))
 		return tokens;
 	pa_token_close(tokens);
@@ -168,8 +138,7 @@ pa_token_open(const char *path, char *problem, size_t size)
 const char *
 pa_token_check(PaTokens *tokens, const char *value, size_t length, int count)
 {
-	static const char scheme[] = "bearer ";
-	const size_t scheme_length = sizeof(scheme) - 1;
+	const size_t scheme_length = sizeof(PA_BEARER_SCHEME) - 1;
 	Digest		digest;
 	int			found = 0;
 
@@ -179,7 +148,7 @@ pa_token_check(PaTokens *tokens, const char *value, size_t length, int count)
 	if (count > 1)
 		return "more than one metadata \"authorization\"";
 	if (length <= scheme_length ||
-		strncasecmp(value, scheme, scheme_length) != 0)
+		strncasecmp(value, PA_BEARER_SCHEME, scheme_length) != 0)
 		return "the metadata \"authorization\" is not of the form \"Bearer TOKEN\"";
 
 	/*
@@ -203,6 +172,6 @@ void
 pa_token_close(PaTokens *tokens)
 {
 	free(tokens->digests);
-	free(tokens->path);
+	pa_file_release(&tokens->file);
 	free(tokens);
 }

@@ -16,8 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PA_TOKEN_LENGTH		16384	/* bytes of the longest one */
-
 typedef struct PaTokens PaTokens;
 
 /* NULL, with the option, the file and the reason, if it cannot be used */

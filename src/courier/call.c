@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
@@ -27,6 +26,7 @@
 #include "delivery.h"
 #include "log.h"
 #include "output.h"
+#include "program/clock.h"
 #include "reply.h"
 #include "server.h"
 #include "text.h"
@@ -47,7 +47,7 @@ typedef struct PaCall
 	PaTag		tag;
 	struct PaCall *next;		/* in its bucket, or in the pool */
 	uint64_t	call_id;
-	uint64_t	started_us;
+	int64_t		started_us;
 	PaChannel  *channel;
 	PaUnary		unary;
 } PaCall;
@@ -60,15 +60,6 @@ static size_t pool_size;
 static PaArena arena;			/* of the completion thread */
 
 static void call_done(PaTag *tag, bool success);
-
-static uint64_t
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
-}
 
 static PaCall **
 bucket_of(uint64_t call_id)
@@ -215,7 +206,7 @@ pack_request(const Courier__Call *order)
 void
 pa_call_start(const Courier__Call *order)
 {
-	uint64_t	started_us = now_us();
+	int64_t		started_us = pa_clock_now();
 	gpr_timespec deadline;
 	PaChannel  *channel;
 	PaCall	   *call;
@@ -448,7 +439,7 @@ call_done(PaTag *tag, bool success)
 		fill_reply(call, &result);
 	else
 		fill_failure(call, &result);
-	result.duration_us = now_us() - call->started_us;
+	result.duration_us = (uint64_t) (pa_clock_now() - call->started_us);
 	add_result(&result);
 
 	pa_arena_reset(&arena);

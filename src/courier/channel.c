@@ -28,6 +28,7 @@
 #include "delivery.h"
 #include "frame_format.h"
 #include "output.h"
+#include "program/memory.h"
 #include "text.h"
 #include "unary.h"
 
@@ -435,20 +436,19 @@ PaChannel *
 pa_channel_open(const Courier__Configure *configure,
 				const PaCredentials *credentials)
 {
-	PaChannel  *self = calloc(1, sizeof(*self));
+	PaChannel  *self = pa_memory_allocate_zeroed(sizeof(*self));
 	char	   *target = pa_delivery_target(configure->target);
 	char	   *canonical;
 
-	if (self == NULL || target == NULL ||
-		(self->name = strdup(configure->server_name)) == NULL)
+	if (target == NULL)
 		abort();				/* the worker starts another courier */
-
+	self->name = pa_memory_copy_string(configure->server_name);
 	self->generation = configure->generation;
 	self->authorization = grpc_empty_slice();
 	self->channel = make_channel(configure, credentials, target);
 	free(target);
 	canonical = grpc_channel_get_target(self->channel);
-	self->target = strdup(canonical);
+	self->target = pa_memory_copy_string(canonical);
 	gpr_free(canonical);
 	for (int i = 0; i < METHODS; i++)
 	{

@@ -7,40 +7,33 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* explicit_bzero */
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "credentials.h"
-#include "file.h"
-#include "pem.h"
-#include "token.h"
+#include "program/bearer.h"
+#include "program/file.h"
+#include "program/memory.h"
+#include "program/pem.h"
+#include "program/secret.h"
 
 /* bytes; the roots of a Debian system are 200 kB */
 #define PEM_LIMIT	((size_t) 1024 * 1024)
 
-#define SCHEME		"Bearer "
+/* a token, and perhaps the end of its line */
+#define TOKEN_LIMIT	(PA_BEARER_LIMIT + 2)
 
 typedef enum Which
 {
 	ROOTS, CHAIN, KEY, TOKEN, FILES
 } Which;
 
-static const char *const option_names[FILES] = {
-	[ROOTS] = "root_cert_file",
-	[CHAIN] = "cert_file",
-	[KEY] = "key_file",
-	[TOKEN] = "auth_token_file"
-};
-
 struct PaCredentials
 {
 	bool		tls;
-	char	   *paths[FILES];	/* NULL: no such file is in use */
-	PaFile		files[FILES];
+	PaFile		files[FILES];	/* no path: no such file is in use */
 	grpc_slice	authorization;
 };
 
@@ -64,114 +57,99 @@ find_system_roots(void)
 	return NULL;
 }
 
-/* option "path": what */
-static void
-say(char *message, Which which, const char *path, const char *what)
-{
-	snprintf(message, PA_CREDENTIALS_MESSAGE, "%s \"%s\": %s",
-			 option_names[which], path, what);
-}
-
 /* a memory of its own, because that of a slice is not overwritten by gRPC */
 static void
 destroy_secret(void *memory)
 {
-	explicit_bzero(memory, strlen(memory));
-	free(memory);
+	pa_secret_free(memory);
 }
 
+/* the token is all that is in its file, but for the end of its line */
 static bool
 take_token(PaCredentials *credentials, char *problem)
 {
-	PaFile	   *file = &credentials->files[TOKEN];
-	const char *why;
-	size_t		length;
+	const size_t scheme_length = sizeof(PA_BEARER_SCHEME) - 1;
+	const PaFile *file = &credentials->files[TOKEN];
+	size_t		length = file->length;
+	const char *fault;
 	char	   *value;
 
-	if (!pa_token_check(file->text, file->length, &length, &why))
-	{
-		say(problem, TOKEN, credentials->paths[TOKEN], why);
-		return false;
-	}
-	value = malloc(sizeof(SCHEME) + length);
-	if (value == NULL)
-		abort();				/* the worker starts another courier */
-	memcpy(value, SCHEME, sizeof(SCHEME) - 1);
-	memcpy(value + sizeof(SCHEME) - 1, file->text, length);
-	value[sizeof(SCHEME) - 1 + length] = '\0';
+	while (length > 0 && (file->text[length - 1] == '\n' ||
+						  file->text[length - 1] == '\r'))
+		length--;
+	if (length == 0)
+		return pa_file_refuse(file, problem, PA_CREDENTIALS_MESSAGE,
+							  "there is no token in it");
+	if (memchr(file->text, '\n', length) != NULL ||
+		memchr(file->text, '\r', length) != NULL)
+		return pa_file_refuse(file, problem, PA_CREDENTIALS_MESSAGE,
+							  "there is more than one line in it");
+	fault = pa_bearer_fault(file->text, length);
+	if (fault != NULL)
+		return pa_file_refuse(file, problem, PA_CREDENTIALS_MESSAGE,
+							  "the token %s", fault);
+
+	value = pa_memory_allocate(scheme_length + length + 1);
+	memcpy(value, PA_BEARER_SCHEME, scheme_length);
+	memcpy(value + scheme_length, file->text, length);
+	value[scheme_length + length] = '\0';
 	credentials->authorization =
-		grpc_slice_new_with_user_data(value, sizeof(SCHEME) - 1 + length,
+		grpc_slice_new_with_user_data(value, scheme_length + length,
 									  destroy_secret, value);
+	return true;
+}
+
+static bool
+read_files(PaCredentials *credentials, char *problem)
+{
+	for (int i = 0; i < FILES; i++)
+	{
+		PaFile	   *file = &credentials->files[i];
+
+		if (file->path != NULL &&
+			!pa_file_read(file, problem, PA_CREDENTIALS_MESSAGE))
+			return false;
+	}
 	return true;
 }
 
 /* looks at what was read */
 static bool
-check(PaCredentials *credentials, Which which, char *problem, char *warning)
+check_files(const PaCredentials *credentials, char *problem, char *warning)
 {
-	const PaFile *file = &credentials->files[which];
-	const PaFile *chain = &credentials->files[CHAIN];
-	char		why[PA_PEM_REMARK] = "";
-	char		doubt[PA_PEM_REMARK] = "";
-	bool		good;
+	const PaFile *files = credentials->files;
 
-	switch (which)
-	{
-		case ROOTS:
-			good = pa_pem_check_roots(file->text, file->length, why, doubt);
-			break;
-		case CHAIN:
-			good = pa_pem_check_chain(file->text, file->length, why, doubt);
-			break;
-		case KEY:
-			good = pa_pem_check_key(file->text, file->length,
-									chain->text, chain->length, why);
-			break;
-		default:
-			return take_token(credentials, problem);
-	}
-	if (!good)
-		say(problem, which, credentials->paths[which], why);
-	else if (doubt[0] != '\0' && warning[0] == '\0')
-		say(warning, which, credentials->paths[which], doubt);
-	return good;
+	return (files[ROOTS].path == NULL ||
+			pa_pem_check_authorities(&files[ROOTS],
+									 warning, PA_CREDENTIALS_MESSAGE,
+									 problem, PA_CREDENTIALS_MESSAGE)) &&
+		((files[CHAIN].path == NULL && files[KEY].path == NULL) ||
+		 pa_pem_check_own(&files[CHAIN], &files[KEY],
+						  warning, PA_CREDENTIALS_MESSAGE,
+						  problem, PA_CREDENTIALS_MESSAGE));
 }
 
-static bool
-read_and_check(PaCredentials *credentials, Which which, char *problem,
-			   char *warning)
+/* the path as an order has it, empty if there is none */
+static void
+name_file(PaCredentials *credentials, Which which, const char *option,
+		  const char *path)
 {
 	bool		secret = which == KEY || which == TOKEN;
-	char		why[256];
 
-	if (!pa_file_read(&credentials->files[which], credentials->paths[which],
-					  secret, which == TOKEN ? PA_TOKEN_LIMIT + 2 : PEM_LIMIT,
-					  why, sizeof(why)))
-	{
-		say(problem, which, credentials->paths[which], why);
-		return false;
-	}
-	return check(credentials, which, problem, warning);
-}
-
-static void
-set_path(PaCredentials *credentials, Which which, const char *path)
-{
-	if (path[0] != '\0' &&
-		(credentials->paths[which] = strdup(path)) == NULL)
-		abort();
+	pa_file_init(&credentials->files[which], option,
+				 path[0] != '\0' ? path : NULL,
+				 secret ? PA_FILE_SECRET : PA_FILE_REGULAR,
+				 which == TOKEN ? TOKEN_LIMIT : PEM_LIMIT);
 }
 
 PaCredentials *
 pa_credentials_load(const Courier__Configure *configure, char *problem,
 					char *warning)
 {
-	PaCredentials *credentials = calloc(1, sizeof(*credentials));
+	PaCredentials *credentials = pa_memory_allocate_zeroed(sizeof(*credentials));
 	const char *roots = configure->root_cert_file;
 
 	problem[0] = warning[0] = '\0';
-	if (credentials == NULL)
-		abort();
 	credentials->authorization = grpc_empty_slice();
 	credentials->tls = configure->tls;
 	if (configure->tls)
@@ -183,22 +161,20 @@ pa_credentials_load(const Courier__Configure *configure, char *problem,
 			pa_credentials_free(credentials);
 			return NULL;
 		}
-		set_path(credentials, ROOTS, roots);
-		set_path(credentials, CHAIN, configure->cert_file);
-		set_path(credentials, KEY, configure->key_file);
+		name_file(credentials, ROOTS, "root_cert_file", roots);
+		name_file(credentials, CHAIN, "cert_file", configure->cert_file);
+		name_file(credentials, KEY, "key_file", configure->key_file);
 	}
-	set_path(credentials, TOKEN, configure->auth_token_file);
+	name_file(credentials, TOKEN, "auth_token_file",
+			  configure->auth_token_file);
 
-	for (int i = 0; i < FILES; i++)
-	{
-		if (credentials->paths[i] != NULL &&
-			!read_and_check(credentials, i, problem, warning))
-		{
-			pa_credentials_free(credentials);
-			return NULL;
-		}
-	}
-	return credentials;
+	if (read_files(credentials, problem) &&
+		check_files(credentials, problem, warning) &&
+		(credentials->files[TOKEN].path == NULL ||
+		 take_token(credentials, problem)))
+		return credentials;
+	pa_credentials_free(credentials);
+	return NULL;
 }
 
 void
@@ -207,10 +183,7 @@ pa_credentials_free(PaCredentials *credentials)
 	if (credentials == NULL)
 		return;
 	for (int i = 0; i < FILES; i++)
-	{
-		pa_file_forget(&credentials->files[i]);
-		free(credentials->paths[i]);
-	}
+		pa_file_release(&credentials->files[i]);
 	grpc_slice_unref(credentials->authorization);
 	free(credentials);
 }
@@ -220,8 +193,8 @@ pa_credentials_have_changed(const PaCredentials *credentials)
 {
 	for (int i = 0; i < FILES; i++)
 	{
-		if (credentials->paths[i] != NULL &&
-			pa_file_has_changed(&credentials->files[i], credentials->paths[i]))
+		if (credentials->files[i].path != NULL &&
+			pa_file_has_changed(&credentials->files[i]))
 			return true;
 	}
 	return false;

@@ -13,12 +13,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <grpc/support/log.h>
 
 #include "log.h"
 #include "output.h"
+#include "program/clock.h"
 #include "text.h"
 
 #define BURST			20
@@ -33,12 +33,8 @@ static unsigned long left_out;
 static bool
 admit(unsigned long *missing)
 {
-	struct timespec now;
-	int64_t		now_ms;
+	int64_t		now_ms = pa_clock_now() / 1000;
 	bool		result = false;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 
 	pthread_mutex_lock(&mutex);
 	credit_ms += now_ms - last_ms;

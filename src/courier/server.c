@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "credentials.h"
 #include "log.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "server.h"
 #include "text.h"
 
@@ -41,15 +42,6 @@ static PaServer *servers;
 static int64_t next_look_ms;
 static int	watched_count;
 static int	successor_count;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static Courier__Configure *
 copy_configure(const Courier__Configure *configure)
@@ -220,7 +212,7 @@ pa_server_attend(void)
 		return;
 	if (watched_count > 0)
 	{
-		int64_t		now = now_ms();
+		int64_t		now = pa_clock_now() / 1000;
 
 		look = now >= next_look_ms;
 		if (look)
@@ -242,7 +234,7 @@ pa_server_patience(void)
 
 	if (watched_count == 0)
 		return -1;
-	left = next_look_ms - now_ms();
+	left = next_look_ms - pa_clock_now() / 1000;
 	return left < 0 ? 0 : left > LOOK_INTERVAL_MS ? LOOK_INTERVAL_MS :
 		(int) left;
 }
@@ -292,10 +284,8 @@ pa_server_remove_all(void)
 void
 pa_server_configure(const Courier__Configure *configure)
 {
-	PaServer   *server = calloc(1, sizeof(*server));
+	PaServer   *server = pa_memory_allocate_zeroed(sizeof(*server));
 
-	if (server == NULL)
-		abort();
 	server->configure = copy_configure(configure);
 	server->watched = configure->tls || configure->auth_token_file[0] != '\0';
 

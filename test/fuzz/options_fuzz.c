@@ -1,5 +1,5 @@
 /* objects: agent/options agent/behaviour agent/provider_simulated agent/store agent/store_file */
-/* objects: agent/units agent/status_name agent/table agent/timer agent/memory */
+/* objects: agent/units agent/status_name agent/table agent/timer agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/fuzz/options_fuzz.c

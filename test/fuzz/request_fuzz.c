@@ -1,4 +1,4 @@
-/* objects: agent/request agent/memory */
+/* objects: agent/request agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/fuzz/request_fuzz.c
@@ -9,6 +9,7 @@
  */
 #include "agent/request.h"
 #include "fuzz.h"
+#include "program/utf8.h"
 
 static void
 check_text(const char *text, size_t limit)
@@ -50,8 +51,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t		length;
 	uint8_t    *packed;
 
-	must(pa_text_valid_length((char *) bytes, size) <= size);
-	must((pa_text_valid_length((char *) bytes, size) == size) ==
+	must(pa_utf8_valid_length((char *) bytes, size) <= size);
+	must((pa_utf8_valid_length((char *) bytes, size) == size) ==
 		 fuzz_is_utf8((char *) bytes, size));
 
 	request = pa_request_read(&arena, bytes, size, &problem);

@@ -1,5 +1,5 @@
-/* objects: agent/behaviour agent/rule_file agent/file agent/units agent/status_name */
-/* objects: agent/table agent/memory */
+/* objects: agent/behaviour agent/rule_file agent/units agent/status_name */
+/* objects: agent/table */
 /*-------------------------------------------------------------------------
  *
  * test/fuzz/rules_fuzz.c

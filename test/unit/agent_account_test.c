@@ -1,4 +1,4 @@
-/* objects: agent/account agent/account_file agent/ini_file agent/memory agent/report agent/secret_file agent/units */
+/* objects: agent/account agent/account_file agent/ini_file agent/report agent/units */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_account_test.c
@@ -271,24 +271,24 @@ test_permissions(void)
 	is_string(read_with_mode(path, 0400), "", "0400");
 	is_string(read_with_mode(path, 0640),
 			  root ? "" :
-			  "a.ini: it holds keys, and its permissions are 640: they must be 0600 or less, or 0640 or less if root owns it\n",
+			  "a.ini: others may access it (mode 0640): it must have mode 0600 or less, or 0640 or less if root owns it\n",
 			  "0640 is for root's");
 	is_string(read_with_mode(path, 0604),
-			  "a.ini: it holds keys, and its permissions are 604: they must be 0600 or less, or 0640 or less if root owns it\n",
+			  "a.ini: others may access it (mode 0604): it must have mode 0600 or less, or 0640 or less if root owns it\n",
 			  "0604");
 	is_string(read_with_mode(path, 0660),
-			  "a.ini: it holds keys, and its permissions are 660: they must be 0600 or less, or 0640 or less if root owns it\n",
+			  "a.ini: others may access it (mode 0660): it must have mode 0600 or less, or 0640 or less if root owns it\n",
 			  "0660");
 	chmod(path, 0600);
 	if (write(fd, "\0x", 2) < 0)
 		ok(false, "written");
 	is_string(read_with_mode(path, 0600),
-			  "a.ini: it is not a text: it has NUL bytes\n", "NUL");
+			  "a.ini: it is not a text: it contains a NUL byte\n", "NUL");
 	close(fd);
 	unlink(path);
 	told[0] = '\0';
 	ok(pa_account_file_read(path, types, &report) == NULL, "no file");
-	is_string(told, "a.ini: could not open it: No such file or directory\n",
+	is_string(told, "a.ini: No such file or directory\n",
 			  "is told");
 	told[0] = '\0';
 	ok(pa_account_file_read("/tmp", types, &report) == NULL, "a directory");

@@ -1,5 +1,4 @@
 /* objects: agent/behaviour agent/units agent/status_name agent/table */
-/* objects: agent/memory */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_behaviour_test.c

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "agent.pb-c.h"
+#include "thread_option.h"
 #include "unit.h"
 
 #define PATIENCE		60		/* s */
@@ -546,38 +547,10 @@ out_of_patience(int number)
 	_exit(3);
 }
 
-/*
- * gRPC core comes without the marks of ThreadSanitizer, which would see races
- * everywhere in it.  The agent inherits the same option by its environment.
- */
-#ifdef __SANITIZE_THREAD__
-#define THREAD_OPTION	"ignore_noninstrumented_modules=1"
-
-const char *__tsan_default_options(void);
-
-const char *
-__tsan_default_options(void)
-{
-	return THREAD_OPTION;
-}
-
-static void
-hand_on_thread_option(void)
-{
-	const char *options = getenv("TSAN_OPTIONS");
-	char		all[2048];
-
-	snprintf(all, sizeof(all), "%s:" THREAD_OPTION, options ? options : "");
-	setenv("TSAN_OPTIONS", all, 1);
-}
-#endif
-
 static void
 begin_tests(int argc, char **argv)
 {
-#ifdef __SANITIZE_THREAD__
 	hand_on_thread_option();
-#endif
 	if (argc < 2)
 	{
 		fprintf(stderr, "usage: %s POWER_AGENT\n", argv[0]);

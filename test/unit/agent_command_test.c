@@ -1,4 +1,4 @@
-/* objects: agent/command_answer agent/command_words agent/plain_text agent/request agent/table agent/memory */
+/* objects: agent/command_answer agent/command_words agent/plain_text agent/table agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_command_test.c

@@ -1,4 +1,4 @@
-/* objects: agent/ec2_query agent/ec2_pace agent/flat_json agent/memory */
+/* objects: agent/ec2_query agent/ec2_pace agent/flat_json agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_ec2_test.c

@@ -1,4 +1,4 @@
-/* objects: agent/provider_libvirt agent/libvirt_account agent/libvirt_domain agent/libvirt_order agent/plain_text agent/request agent/account agent/account_file agent/ini_file agent/secret_file agent/report agent/units agent/table agent/timer agent/memory */
+/* objects: agent/provider_libvirt agent/libvirt_account agent/libvirt_domain agent/libvirt_order agent/plain_text agent/account agent/account_file agent/ini_file agent/report agent/units agent/table agent/timer agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_libvirt_test.c
@@ -21,6 +21,7 @@
 #include "agent/account_file.h"
 #include "agent/status_name.h"
 #include "agent/timer.h"
+#include "program/clock.h"
 #include "unit.h"
 
 #define SECOND	INT64_C(1000000)
@@ -256,7 +257,7 @@ send_call(Site *site, Call *call, PaProviderVerb verb, const char *cluster,
 	call->request.cluster_id = cluster;
 	call->request.instances = call->instances;
 	call->request.arena = &call->arena;
-	call->request.deadline = patience ? pa_timer_now() + patience : INT64_MAX;
+	call->request.deadline = patience ? pa_clock_now() + patience : INT64_MAX;
 	call->request.done = done;
 	for (char *name = strtok(pa_arena_format(&call->arena, "%s", names), " ");
 		 name != NULL; name = strtok(NULL, " "))

@@ -1,5 +1,5 @@
 /* objects: agent/options agent/behaviour agent/units agent/status_name */
-/* objects: agent/table agent/memory agent/provider_simulated agent/store agent/store_file agent/timer */
+/* objects: agent/table agent/arena agent/provider_simulated agent/store agent/store_file agent/timer */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_options_test.c

@@ -1,4 +1,4 @@
-/* objects: agent/process_loop agent/timer agent/memory */
+/* objects: agent/process_loop agent/timer */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_programs_test.c
@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/memory.h"
+#include "program/clock.h"
+#include "program/memory.h"
 #include "unit.h"
 
 #define SECOND	INT64_C(1000000)
@@ -58,7 +59,7 @@ begin(Run *run, const char *script)
 	run->process.arguments = run->arguments;
 	run->process.environment = environment;
 	run->process.output_limit = 100000;
-	run->process.deadline = pa_timer_now() + 60 * SECOND;
+	run->process.deadline = pa_clock_now() + 60 * SECOND;
 	run->process.grace = 60 * SECOND;
 	run->process.done = done;
 }
@@ -225,21 +226,21 @@ test_ends(void)
 	Run			run;
 
 	begin(&run, "sleep 600 & echo $!; wait");
-	run.process.deadline = pa_timer_now() + SECOND / 5;
+	run.process.deadline = pa_clock_now() + SECOND / 5;
 	finish(&run);
 	is_number(run.process.end, PA_PROCESS_TIMED_OUT, "a program that takes too long");
 	wait_until_gone(child_of(&run), "ends with its child");
 	free(run.output);
 
 	begin(&run, "trap 'echo asked; exit 0' TERM; sleep 600 & wait");
-	run.process.deadline = pa_timer_now() + SECOND / 5;
+	run.process.deadline = pa_clock_now() + SECOND / 5;
 	finish(&run);
 	is_string(run.output, "asked\n", "it is asked first");
 	is_number(run.process.end, PA_PROCESS_TIMED_OUT, "and has taken too long all the same");
 	free(run.output);
 
 	begin(&run, "trap '' TERM; (trap '' TERM; sleep 600) & echo $!; wait; sleep 600");
-	run.process.deadline = pa_timer_now() + SECOND / 5;
+	run.process.deadline = pa_clock_now() + SECOND / 5;
 	run.process.grace = SECOND / 5;
 	finish(&run);
 	is_number(run.process.end, PA_PROCESS_TIMED_OUT, "one that does not listen is killed");

@@ -1,4 +1,4 @@
-/* objects: agent/request agent/memory */
+/* objects: agent/request agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_request_test.c
@@ -172,33 +172,6 @@ test_many_instances(void)
 	free(many);
 }
 
-static void
-test_text(void)
-{
-	struct
-	{
-		const char *text;
-		size_t		valid;
-	}			cases[] = {
-		{"plain", 5}, {"\xc3\xa9", 2}, {"a\xc3", 1}, {"\xc0\xaf", 0},
-		{"\xe2\x82\xac", 3}, {"\xe0\x80\x80", 0}, {"\xed\xa0\x80", 0},
-		{"\xf0\x9f\x98\x80", 4}, {"\xf0\x80\x80\x80", 0}, {"\xf4\x90\x80\x80", 0},
-		{"ok\xe2\x82", 2}, {"\x80", 0}, {"\xf5\x80\x80\x80", 0}
-	};
-	int			wrong = 0;
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-	{
-		if (pa_text_valid_length(cases[i].text, strlen(cases[i].text)) !=
-			cases[i].valid)
-		{
-			printf("# case %zu\n", i);
-			wrong++;
-		}
-	}
-	is_number(wrong, 0, "what is UTF-8 and what is not");
-}
-
 int
 main(void)
 {
@@ -206,7 +179,6 @@ main(void)
 	test_refused();
 	test_truncated();
 	test_many_instances();
-	test_text();
 	pa_arena_empty(&arena);
 	return unit_done();
 }

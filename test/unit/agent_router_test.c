@@ -1,4 +1,4 @@
-/* objects: agent/provider_router agent/account agent/account_file agent/ini_file agent/memory agent/report agent/secret_file agent/table agent/timer agent/units */
+/* objects: agent/provider_router agent/account agent/account_file agent/ini_file agent/arena agent/report agent/table agent/timer agent/units */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_router_test.c
@@ -17,6 +17,7 @@
 #include "agent/status_name.h"
 #include "agent/table.h"
 #include "agent/timer.h"
+#include "program/clock.h"
 #include "unit.h"
 
 #define MOST	16
@@ -259,8 +260,8 @@ test_parallel(void)
 	for (int i = 0; i < 4; i++)
 		router->submit(router, request_for("a"));
 	late = request_for("a");
-	late->deadline = pa_timer_now() + 1;
-	while (pa_timer_now() <= late->deadline)
+	late->deadline = pa_clock_now() + 1;
+	while (pa_clock_now() <= late->deadline)
 		;
 	router->submit(router, late);
 	is_number(fake("A")->count, 2, "not more than the type's number at a time");

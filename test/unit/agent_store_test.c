@@ -1,4 +1,4 @@
-/* objects: agent/store agent/store_file agent/memory */
+/* objects: agent/store agent/store_file */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_store_test.c
@@ -23,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/memory.h"
 #include "unit.h"
 
 #define PATIENCE	60			/* s */

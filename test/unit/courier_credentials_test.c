@@ -1,4 +1,4 @@
-/* objects: courier/credentials courier/file courier/pem courier/token */
+/* objects: courier/credentials */
 /*-------------------------------------------------------------------------
  *
  * test/unit/courier_credentials_test.c
@@ -11,8 +11,7 @@
 
 #include "certificate.h"
 #include "courier/credentials.h"
-#include "courier/file.h"
-#include "courier/token.h"
+#include "program/bearer.h"
 #include "unit.h"
 
 static char directory[64];
@@ -100,14 +99,20 @@ check_bad_text(const char *option, const char *path, const char *text,
 	check_bad(option, path, why);
 }
 
-/* keeps a good text with something at its end */
-static char *
-joined(const char *a, const char *b)
+/* loaded, with a warning about the option that begins so */
+static void
+check_warned(const char *option, const char *path, const char *what,
+			 const char *name)
 {
-	static char buffer[20000];
+	PaCredentials *credentials = load();
+	char		expected[512];
 
-	snprintf(buffer, sizeof(buffer), "%s%s", a, b);
-	return buffer;
+	snprintf(expected, sizeof(expected), "%s \"%s\": %s", option, path, what);
+	if (!ok(credentials != NULL &&
+			strncmp(warning, expected, strlen(expected)) == 0, "%s", name))
+		printf("# problem: %s\n# warning: %s\n", problem, warning);
+	pa_credentials_free(credentials);
+	write_good_files();
 }
 
 static void
@@ -116,202 +121,92 @@ test_files(void)
 	static char large[1100000];
 
 	check_good("all files");
-
 	unlink(roots_path);
 	check_bad("root_cert_file", roots_path, "No such file or directory");
-	unlink(roots_path);
-	mkdir(roots_path, 0700);
-	{
-		PaCredentials *credentials = load();
-
-		ok(credentials == NULL &&
-		   strstr(problem, "it is not a regular file") != NULL,
-		   "a directory is no file");
-		pa_credentials_free(credentials);
-	}
-	rmdir(roots_path);
-	write_good_files();
 	/* opening it must not wait for a writer */
 	unlink(token_path);
 	mkfifo(token_path, 0600);
 	check_bad("auth_token_file", token_path, "it is not a regular file");
-
 	memset(large, 'x', sizeof(large) - 1);
 	check_bad_text("root_cert_file", roots_path, large, 0644,
-				   "it is too large");
-	if (geteuid() != 0)
-	{
-		check_bad_text("cert_file", chain_path, client.certificate_pem, 0000,
-					   "Permission denied");
-		check_bad_text("key_file", key_path, client.key_pem, 0640,
-					   "others may access it; permissions should be 0600");
-		check_bad_text("auth_token_file", token_path, "abc", 0604,
-					   "others may access it; permissions should be 0600");
-	}
-	else
-	{
-		check_bad_text("key_file", key_path, client.key_pem, 0644,
-					   "others may access it; permissions should be 0640 or less");
-		check_bad_text("auth_token_file", token_path, "abc", 0660,
-					   "others may access it; permissions should be 0640 or less");
-		write_text(key_path, client.key_pem, 0640);
-		check_good("a key of root that a group may read");
-		write_text(token_path, "abc", 0600);
-		if (chown(token_path, 12345, -1) == 0)
-			check_bad("auth_token_file", token_path,
-					  "it must be owned by the user of the server or by root");
-	}
+				   "it is larger than ");
+	check_bad_text("key_file", key_path, client.key_pem, 0644,
+				   "others may access it");
+	check_bad_text("auth_token_file", token_path, "abc", 0660,
+				   "others may access it");
 }
 
 static void
-test_certificates(void)
+test_pem(void)
 {
-	char		der[] = "\x30\x82\x01\x02\x00\x01";
 	Identity	expired = make_identity("DNS:x", &authority, -20, -10);
-	Identity	early = make_identity("DNS:x", &authority, 10, 20);
 	Identity	old_authority = make_identity(NULL, NULL, -20, -10);
-	PaCredentials *credentials;
 
-	check_bad_text("root_cert_file", roots_path, "", 0644, "it is empty");
 	check_bad_text("root_cert_file", roots_path, "hello\n", 0644,
 				   "it is not PEM");
-	write_file(roots_path, der, sizeof(der), 0644);
-	check_bad("root_cert_file", roots_path, "it is not PEM");
-	check_bad_text("root_cert_file", roots_path, client.key_pem, 0644,
-				   "there is no certificate in it");
 	check_bad_text("cert_file", chain_path, client.key_pem, 0644,
 				   "there is no certificate in it");
-	check_bad_text("root_cert_file", roots_path,
-				   joined(authority.certificate_pem,
-						  "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
-				   0644, "certificate 2 in it cannot be read: ");
-	check_bad_text("cert_file", chain_path,
-				   joined(client.certificate_pem,
-						  "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
-				   0644, "certificate 2 in it cannot be read: ");
-
-	write_text(roots_path, joined(old_authority.certificate_pem,
-								  authority.certificate_pem), 0644);
-	write_text(chain_path, joined(client.certificate_pem,
-								  authority.certificate_pem), 0644);
-	check_good("several certificates, of the roots one has expired");
+	check_bad_text("key_file", key_path, authority.key_pem, 0600,
+				   "the key does not match the certificate in cert_file \"");
 
 	write_text(roots_path, old_authority.certificate_pem, 0644);
-	credentials = load();
-	ok(credentials != NULL &&
-	   strstr(warning, "none is valid at this time, the first has expired at") != NULL &&
-	   strncmp(warning, "root_cert_file \"", 16) == 0,
-	   "roots that have expired: a warning (%s)", warning);
-	pa_credentials_free(credentials);
-
-	write_good_files();
+	check_warned("root_cert_file", roots_path, "none is valid at this time",
+				 "roots that have expired");
 	write_text(chain_path, expired.certificate_pem, 0644);
 	write_text(key_path, expired.key_pem, 0600);
-	credentials = load();
-	ok(credentials != NULL &&
-	   strstr(warning, "the certificate has expired at ") != NULL &&
-	   strncmp(warning, "cert_file \"", 11) == 0,
-	   "a client certificate that has expired: a warning (%s)", warning);
-	pa_credentials_free(credentials);
-	write_text(chain_path, early.certificate_pem, 0644);
-	write_text(key_path, early.key_pem, 0600);
-	credentials = load();
-	ok(credentials != NULL &&
-	   strstr(warning, "the certificate is not valid before ") != NULL,
-	   "one that is not valid yet: a warning (%s)", warning);
-	pa_credentials_free(credentials);
-	write_good_files();
+	check_warned("cert_file", chain_path, "certificate 1 expired at ",
+				 "a client certificate that has expired");
+	check_good("after all this");
 
 	forget_identity(&expired);
-	forget_identity(&early);
 	forget_identity(&old_authority);
 }
 
+/* what agents get of a token file */
 static void
-test_keys(void)
+check_token(const char *text, size_t length, const char *expected,
+			const char *name)
 {
-	BIO		   *bio = BIO_new(BIO_s_mem());
-	char	   *encrypted;
-	EVP_PKEY   *weak_key = EVP_RSA_gen(512);
-	char	   *weak;
+	PaCredentials *credentials;
+	grpc_slice	value;
 
-	check_bad_text("key_file", key_path, authority.key_pem, 0600,
-				   "the key does not match the certificate in cert_file");
-	check_bad_text("key_file", key_path, "secret", 0600, "it is not PEM");
-	check_bad_text("key_file", key_path, client.certificate_pem, 0600,
-				   "there is no private key in it");
-	check_bad_text("key_file", key_path,
-				   "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n",
-				   0600, "the key cannot be read: ");
-	PEM_write_bio_PrivateKey(bio, client.key, EVP_aes_128_cbc(),
-							 (const unsigned char *) "x", 1, NULL, NULL);
-	encrypted = bio_text(bio);
-	check_bad_text("key_file", key_path, encrypted, 0600,
-				   "the key is encrypted, which is not supported");
-	free(encrypted);
-
-	/* what gRPC would only call an invalid certificate chain */
-	if (weak_key != NULL)
+	write_file(token_path, text, length, 0600);
+	credentials = load();
+	if (!ok(credentials != NULL, "%s", name))
 	{
-		X509_set_pubkey(client.certificate, weak_key);
-		X509_sign(client.certificate, authority.key, EVP_sha256());
-		bio = BIO_new(BIO_s_mem());
-		PEM_write_bio_X509(bio, client.certificate);
-		weak = bio_text(bio);
-		check_bad_text("cert_file", chain_path, weak, 0644,
-					   "the certificate cannot be used: ");
-		free(weak);
-		X509_set_pubkey(client.certificate, client.key);
-		X509_sign(client.certificate, authority.key, EVP_sha256());
+		printf("# %s\n", problem);
+		return;
 	}
-	EVP_PKEY_free(weak_key);
-	check_good("after all this");
-}
-
-static bool
-token_is(const char *file, size_t length, const char *token)
-{
-	const char *why;
-	size_t		used;
-
-	return pa_token_check(file, length, &used, &why) &&
-		used == strlen(token) && memcmp(file, token, used) == 0;
-}
-
-static const char *
-token_problem(const char *file, size_t length)
-{
-	const char *why;
-	size_t		used;
-
-	return pa_token_check(file, length, &used, &why) ? "none" : why;
+	value = pa_credentials_authorization(credentials);
+	pa_credentials_free(credentials);
+	ok(GRPC_SLICE_LENGTH(value) == strlen(expected) &&
+	   grpc_slice_str_cmp(value, expected) == 0, "... is what agents get");
+	grpc_slice_unref(value);
 }
 
 static void
 test_tokens(void)
 {
-	static char large[PA_TOKEN_LIMIT + 2];
+	static char large[PA_BEARER_LIMIT + 2];
 	PaCredentials *credentials;
-	grpc_slice	value;
 
-	ok(token_is("abc", 3, "abc"), "a token");
-	ok(token_is("abc\n", 4, "abc"), "with the end of its line");
-	ok(token_is("abc\r\n\n", 6, "abc"), "and with several");
-	is_string(token_problem("", 0), "there is no token in it", "an empty file");
-	is_string(token_problem("\n", 1), "there is no token in it", "a line");
-	is_string(token_problem("a\nb", 3), "there is more than one line in it",
-			  "two lines");
-	ok(strstr(token_problem("a b", 3), "without blanks") != NULL, "a blank");
-	ok(strstr(token_problem("\xC3\xBC", 2), "ASCII") != NULL, "UTF-8");
-	ok(strstr(token_problem("a\0b", 3), "ASCII") != NULL, "a NUL");
-	ok(strstr(token_problem("a\x7F", 2), "ASCII") != NULL, "DEL");
-	memset(large, 'x', PA_TOKEN_LIMIT + 1);
-	large[PA_TOKEN_LIMIT] = '\n';
-	is_string(token_problem(large, PA_TOKEN_LIMIT + 1), "none",
-			  "a token of the largest size");
-	large[PA_TOKEN_LIMIT] = 'x';
-	is_string(token_problem(large, PA_TOKEN_LIMIT + 1),
-			  "the token is longer than 16 kB", "one byte more");
+	check_token("abc", 3, "Bearer abc", "a token");
+	check_token("abc\n", 4, "Bearer abc", "with the end of its line");
+	check_token("abc\r\n\n", 6, "Bearer abc", "and with several");
+	check_bad_text("auth_token_file", token_path, "", 0600,
+				   "there is no token in it");
+	check_bad_text("auth_token_file", token_path, "\r\n", 0600,
+				   "there is no token in it");
+	check_bad_text("auth_token_file", token_path, "a\nb", 0600,
+				   "there is more than one line in it");
+	check_bad_text("auth_token_file", token_path, "a b", 0600,
+				   "the token must be of printable ASCII characters");
+	memset(large, 'x', PA_BEARER_LIMIT + 1);
+	check_bad_text("auth_token_file", token_path, large, 0600,
+				   "the token is longer than 16384 bytes");
+	large[PA_BEARER_LIMIT] = '\n';
+	write_text(token_path, large, 0600);
+	check_good("a token of the largest size");
 
 	write_text(token_path, "secret token", 0600);
 	credentials = load();
@@ -319,13 +214,6 @@ test_tokens(void)
 	   strstr(problem, "secret") == NULL,
 	   "a message about a token does not show it (%s)", problem);
 	write_good_files();
-
-	credentials = load();
-	value = pa_credentials_authorization(credentials);
-	pa_credentials_free(credentials);
-	ok(grpc_slice_str_cmp(value, "Bearer abc.def-123") == 0,
-	   "what agents get");
-	grpc_slice_unref(value);
 }
 
 static void
@@ -395,8 +283,7 @@ main(void)
 	grpc_init();
 
 	test_files();
-	test_certificates();
-	test_keys();
+	test_pem();
 	test_tokens();
 	test_changes();
 

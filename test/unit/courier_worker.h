@@ -19,6 +19,7 @@
 
 #include "courier_agent.h"
 #include "courier_client.h"
+#include "thread_option.h"
 #include "unit.h"
 
 #define TEST_LIMIT	300			/* seconds; none takes a tenth of it */
@@ -178,34 +179,6 @@ test_hello(Client *client)
 	courier__frame__free_unpacked(frame, NULL);
 }
 
-/*
- * libgrpc is not built with ThreadSanitizer, and the locks of abseil, made of
- * futexes, are invisible to it: what these libraries do with memcpy or recvmsg
- * would look like races.  The courier inherits the option.
- */
-#ifdef __SANITIZE_THREAD__
-#define THREAD_OPTION	"ignore_noninstrumented_modules=1"
-
-const char *__tsan_default_options(void);
-
-const char *
-__tsan_default_options(void)
-{
-	return THREAD_OPTION;
-}
-
-static void
-hand_on_thread_option(void)
-{
-	const char *options = getenv("TSAN_OPTIONS");
-	char		all[2048];
-
-	snprintf(all, sizeof(all), "%s:" THREAD_OPTION,
-			 options != NULL ? options : "");
-	setenv("TSAN_OPTIONS", all, 1);
-}
-#endif
-
 static void
 begin_tests(int argc, char **argv)
 {
@@ -219,9 +192,7 @@ begin_tests(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = argv[0];
 	courier = argv[1];
-#ifdef __SANITIZE_THREAD__
 	hand_on_thread_option();
-#endif
 	snprintf(directory, sizeof(directory), "/tmp/courier_test_%d",
 			 (int) getpid());
 	if (mkdir(directory, 0700) != 0)

@@ -1,57 +1,21 @@
 /*-------------------------------------------------------------------------
  *
- * src/agent/memory.c
- *		Memory that is either there or ends the process, and arenas that are
- *		emptied in one go.  Contract in memory.h.
+ * src/agent/arena.c
+ *		Memory that is given back all at once.  Contract in arena.h.
  *
  *-------------------------------------------------------------------------
  */
-#include "memory.h"
+#include "arena.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/memory.h"
+
 #define ARENA_ALIGN(size)	(((size) + 15) & ~(size_t) 15)
 #define ARENA_CHUNK			(16 * 1024)
-
-static void *
-check(void *memory)
-{
-	if (memory == NULL)
-	{
-		fputs("power_agent: out of memory\n", stderr);
-		abort();
-	}
-	return memory;
-}
-
-void *
-pa_memory_allocate(size_t size)
-{
-	return check(malloc(size > 0 ? size : 1));
-}
-
-void *
-pa_memory_allocate_zeroed(size_t size)
-{
-	return check(calloc(1, size > 0 ? size : 1));
-}
-
-void *
-pa_memory_resize(void *memory, size_t size)
-{
-	return check(realloc(memory, size > 0 ? size : 1));
-}
-
-char *
-pa_memory_copy_string(const char *text)
-{
-	size_t		length = strlen(text) + 1;
-
-	return memcpy(pa_memory_allocate(length), text, length);
-}
 
 void *
 pa_arena_allocate(PaArena *arena, size_t size)

@@ -1,23 +1,16 @@
 /*-------------------------------------------------------------------------
  *
- * src/agent/memory.h
- *		Memory that is either there or ends the process, and arenas that are
- *		emptied in one go.
+ * src/agent/arena.h
+ *		Memory that is given back all at once, at the end of a call.
  *
- * Usable from any thread; an arena belongs to one thread at a time.
+ * An arena belongs to one thread at a time.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PA_AGENT_MEMORY_H
-#define PA_AGENT_MEMORY_H
+#ifndef PA_AGENT_ARENA_H
+#define PA_AGENT_ARENA_H
 
 #include <stddef.h>
-
-/* never return NULL: the process ends with a message when memory runs out */
-extern void *pa_memory_allocate(size_t size);
-extern void *pa_memory_allocate_zeroed(size_t size);
-extern void *pa_memory_resize(void *memory, size_t size);
-extern char *pa_memory_copy_string(const char *text);
 
 typedef struct PaArenaChunk
 {
@@ -38,10 +31,13 @@ typedef struct PaArena
 	_Alignas(16) unsigned char space[PA_ARENA_INLINE];
 } PaArena;
 
-/* aligned for any type; valid until the arena is emptied */
+/*
+ * Aligned for any type, valid until the arena is emptied, never NULL: see
+ * program/memory.h.
+ */
 extern void *pa_arena_allocate(PaArena *arena, size_t size);
 extern char *pa_arena_format(PaArena *arena, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
 extern void pa_arena_empty(PaArena *arena);
 
-#endif							/* PA_AGENT_MEMORY_H */
+#endif							/* PA_AGENT_ARENA_H */
