@@ -177,11 +177,11 @@ sub look
 	return @ended;
 }
 
+# as of the last look
 sub all_up
 {
 	my ($self) = @_;
 
-	$self->look;
 	return !grep { !$_->{up} } values %{ $self->{agent} };
 }
 

@@ -484,9 +484,13 @@ sub calm
 		}
 	}
 	$self->until_done(sub { $self->set($_) }) for sort keys %settings;
+	# one may have crashed only just now
 	$self->until_done(
-		sub { $self->look_at_agents; $self->{agents}->all_up });
-	$_->[2]->() for splice @{ $self->{endings} };
+		sub {
+			$self->look_at_agents;
+			$_->[2]->() for splice @{ $self->{endings} };
+			return $self->{agents}->all_up;
+		});
 	return;
 }
 
