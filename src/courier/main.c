@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include <grpc/grpc.h>
+#include <openssl/crypto.h>
 
 #include "call.h"
 #include "channel.h"
