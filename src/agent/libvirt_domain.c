@@ -496,8 +496,12 @@ pa_libvirt_domain_step(PaLibvirtOrder *order, PaLibvirtItem *item,
 		{
 			take_failure(&failure);
 			if (i > 0 || !has_changed(&look))
+			{
 				go_on = call_failed(order, item, power_state(look.state),
 									connection, &failure);
+				virDomainFree(look.domain);
+				return go_on;
+			}
 		}
 		virDomainFree(look.domain);
 	}

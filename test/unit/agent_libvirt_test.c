@@ -63,6 +63,7 @@ static bool dead;				/* connections are lost */
 static bool no_force;			/* what is forced fails */
 static bool flaky;				/* domains go off as soon as they are on */
 static bool raced;				/* somebody else is faster */
+static bool broken;				/* nothing can be started */
 
 #define REAL(function) ((__typeof__(&function)) dlsym(RTLD_NEXT, #function))
 
@@ -161,6 +162,8 @@ virDomainCreate(virDomainPtr domain)
 	int			result;
 
 	count(&creates);
+	if (is(&broken))
+		return REAL(virDomainShutdown) (domain);	/* fails: it is off */
 	if (is(&raced))
 		REAL(virDomainCreate) (domain);
 	result = REAL(virDomainCreate) (domain);
@@ -347,6 +350,13 @@ test_states(void)
 	is_string(start(&site, "running"),
 			  "stopped (it was started, and has ended since)", "one that ends at once");
 	set(&flaky, false);
+	set(&broken, true);
+	creates = 0;
+	is_string(start(&site, "running"),
+			  "stopped (internal error: domain 'running' not running)",
+			  "one that cannot be started");
+	is_number(number_of(&creates), 1, "is not tried again");
+	set(&broken, false);
 	set(&raced, true);
 	is_string(start(&site, "running"), "running", "somebody else is faster");
 	set(&raced, false);
