@@ -13,7 +13,6 @@
 
 #include "program/memory.h"
 
-
 char **
 pa_command_words_split(const char *text, size_t *count)
 {

@@ -28,7 +28,6 @@
 
 #include "program/memory.h"
 
-
 #define APPLICATION_ID		1886863699	/* "pwAS" */
 #define VERSION				1
 
