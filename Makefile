@@ -294,9 +294,10 @@ endef
 
 # Under valgrind, those that measure no times: not how soon a courier ends, nor
 # what an agent does within a call's deadline; nor what valgrind stands in the
-# way of, the filter of system calls.
+# way of, the filter of system calls, and programs that must inherit nothing.
 valgrind_sources = $(filter-out $(patsubst %,test/unit/%_test.c,\
-	agent_fault agent_process courier_end courier_sandbox),$(unit_sources))
+	agent_fault agent_process agent_programs courier_end courier_sandbox),\
+	$(unit_sources))
 
 ifneq ($(filter unit unit-programs run-valgrind,$(MAKECMDGOALS)),)
 $(foreach source,$(unit_sources),$(eval $(call unit_rule,$(source))))
