@@ -298,6 +298,10 @@ endef
 valgrind_sources = $(filter-out $(patsubst %,test/unit/%_test.c,\
 	agent_fault agent_process agent_programs courier_end courier_sandbox),\
 	$(unit_sources))
+# SHORT=1: the courier, what it shares with the agent, and what is pure.
+ifdef SHORT
+valgrind_sources := $(filter-out test/unit/agent_%,$(valgrind_sources))
+endif
 
 ifneq ($(filter unit unit-programs run-valgrind,$(MAKECMDGOALS)),)
 $(foreach source,$(unit_sources),$(eval $(call unit_rule,$(source))))
