@@ -33,12 +33,12 @@ typedef struct PaSetting
 {
 	const char *name;
 	PaSettingKind kind;
+	bool		required;
+	bool		secret;			/* never shown */
 	const char *standard;		/* its value if not given; NULL: none */
 	int64_t		low;
 	int64_t		high;
 	const char *choices;		/* with a blank between them */
-	bool		required;
-	bool		secret;			/* never shown */
 } PaSetting;
 
 typedef struct PaAccountKey

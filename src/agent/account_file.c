@@ -361,6 +361,8 @@ pa_account_file_parse(const char *text, const PaProviderType *const *types,
 		account->next = accounts;
 		accounts = account;
 	}
+	/* it does not see that the reader has the report */
+	/* cppcheck-suppress knownConditionTrueFalse */
 	if (report->problems == problems && accounts == NULL)
 		pa_report_problem(report, 0, "there is no [section], so no account");
 	while (report->problems > problems && accounts != NULL)

@@ -8,6 +8,7 @@
  */
 #include "ec2_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,13 +47,15 @@ static char *
 make_url(const char *template, const char *region)
 {
 	const char *place = strstr(template, "{region}");
-	char	   *url = pa_memory_allocate(strlen(template) + strlen(region) + 1);
+	size_t		size = strlen(template) + strlen(region) + 1;
+	char	   *url = pa_memory_allocate(size);
 
 	if (place == NULL)
-		return strcpy(url, template);
-	memcpy(url, template, (size_t) (place - template));
-	strcpy(url + (place - template), region);
-	return strcat(url, place + strlen("{region}"));
+		snprintf(url, size, "%s", template);
+	else
+		snprintf(url, size, "%.*s%s%s", (int) (place - template), template,
+				 region, place + strlen("{region}"));
+	return url;
 }
 
 void
@@ -248,12 +251,15 @@ pa_ec2_account_pump(PaEc2Account *account)
 		bool		pending;
 
 		if (batch == NULL)
-			region = choose_region(account, now, &wait);
-		if (batch == NULL && region == NULL)
 		{
-			if (wait != INT64_MAX)
-				pa_timer_set(timers, &account->timer, now + wait, fire_pump);
-			return;
+			region = choose_region(account, now, &wait);
+			if (region == NULL)
+			{
+				if (wait != INT64_MAX)
+					pa_timer_set(timers, &account->timer, now + wait,
+								 fire_pump);
+				return;
+			}
 		}
 		keys = pa_ec2_credentials_get(account->credentials, &pending, &problem);
 		if (keys == NULL)

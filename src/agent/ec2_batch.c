@@ -8,6 +8,7 @@
  */
 #include "ec2_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -102,9 +103,11 @@ host_of(PaArena *arena, const char *url, const char **path)
 static char *
 join(const char *left, const char *right)
 {
-	char	   *text = pa_memory_allocate(strlen(left) + strlen(right) + 1);
+	size_t		size = strlen(left) + strlen(right) + 1;
+	char	   *text = pa_memory_allocate(size);
 
-	return strcat(strcpy(text, left), right);
+	snprintf(text, size, "%s%s", left, right);
+	return text;
 }
 
 bool

@@ -8,6 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#define _GNU_SOURCE 1				/* strptime */
+
 #include "ec2_credentials.h"
 
 #include <stdarg.h>
@@ -240,22 +242,16 @@ take_keys(PaEc2Credentials *credentials, const char *answer)
 	};
 	char	   *expiration = pa_flat_json_string(answer, "Expiration");
 	struct tm	broken = {0};
-	const char *rest = NULL;
 
-	if (expiration != NULL &&
-		sscanf(expiration, "%d-%d-%dT%d:%d:%d", &broken.tm_year, &broken.tm_mon,
-			   &broken.tm_mday, &broken.tm_hour, &broken.tm_min,
-			   &broken.tm_sec) == 6)
-		rest = expiration;
-	if (rest == NULL || !set_keys(credentials, &keys))
+	if (expiration == NULL ||
+		strptime(expiration, "%Y-%m-%dT%H:%M:%S", &broken) == NULL ||
+		!set_keys(credentials, &keys))
 	{
 		forget_keys(&keys);
 		pa_secret_free(expiration);
 		fail(credentials, "instance metadata service: its answer has no keys");
 		return false;
 	}
-	broken.tm_year -= 1900;
-	broken.tm_mon -= 1;
 	credentials->expires = timegm(&broken);
 	pa_secret_free(expiration);
 	return true;

@@ -62,10 +62,10 @@ forget(PaHttpLoop *loop, PaHttpTransfer *transfer)
 	free(transfer->answer);
 	if (transfer->next != NULL)
 		transfer->next->previous = transfer->previous;
-	if (transfer->previous != NULL)
-		transfer->previous->next = transfer->next;
-	else
+	if (loop->transfers == transfer)
 		loop->transfers = transfer->next;
+	else
+		transfer->previous->next = transfer->next;
 	free(transfer);
 }
 

@@ -58,6 +58,7 @@ take_key(void *data, const char *section, const char *name, const char *value)
 {
 	Stream	   *stream = data;
 	char	   *joined;
+	size_t		length;
 
 	stream->key_expected = false;
 	if (stream->name == NULL)
@@ -68,9 +69,10 @@ take_key(void *data, const char *section, const char *name, const char *value)
 		return 1;
 	}
 	/* not by realloc, which would leave a copy behind */
-	joined = pa_memory_allocate(strlen(stream->value) + strlen(value) + 1);
-	strcpy(joined, stream->value);
-	strcat(joined, value);
+	length = strlen(stream->value);
+	joined = pa_memory_allocate(length + strlen(value) + 1);
+	memcpy(joined, stream->value, length);
+	memcpy(joined + length, value, strlen(value) + 1);
 	pa_secret_free(stream->value);
 	stream->value = joined;
 	return 1;
@@ -100,9 +102,9 @@ read_section(Stream *stream, const char *start, const char *end)
 	}
 	while (start < close && isspace((unsigned char) *start))
 		start++;
-	while (close > start && isspace((unsigned char) close[-1]))
-		close--;
 	length = (size_t) (close - start);
+	while (length > 0 && isspace((unsigned char) start[length - 1]))
+		length--;
 	if (length == 0 || length > LONGEST_NAME)
 	{
 		pa_report_problem(report, stream->line,
@@ -132,7 +134,8 @@ feed_part(Stream *stream, char *buffer, bool first)
 	if (!first)
 		*buffer++ = ' ';
 	memcpy(buffer, part, length);
-	strcpy(buffer + length, "\n");
+	buffer[length] = '\n';
+	buffer[length + 1] = '\0';
 	stream->part = part + length;
 	return buffer;
 }

@@ -108,7 +108,7 @@ remember_shutdown(PaLibvirtAccount *account, const Look *look)
 		forget_shutdown(shutdown);
 	shutdown = pa_memory_allocate_zeroed(sizeof(*shutdown));
 	shutdown->account = account;
-	strcpy(shutdown->uuid, look->uuid);
+	memcpy(shutdown->uuid, look->uuid, sizeof(shutdown->uuid));
 	shutdown->run = look->run;
 	shutdown->force = account->force_stop;
 	pa_table_insert(&account->shutdowns, &shutdown->node,

@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* pipe2, and what posix_spawn can besides */
+#define _GNU_SOURCE 1				/* pipe2, and what posix_spawn can besides */
 
 #include "process_loop.h"
 

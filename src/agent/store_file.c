@@ -236,6 +236,7 @@ check_content(PaStoreFile *file, char *problem, size_t size)
 	char		version[32];
 	char		tables[32];
 	char		damage[256];
+	long		number;
 
 	if (!query(file, "PRAGMA application_id", application, sizeof(application),
 			   problem, size) ||
@@ -251,11 +252,12 @@ check_content(PaStoreFile *file, char *problem, size_t size)
 	if (strcmp(application, TEXT(APPLICATION_ID)) != 0)
 		return fault(problem, size, file,
 					 "it is a database of something else, not a state file of power_agent");
-	if (atoi(version) > VERSION)
+	number = strtol(version, NULL, 10);
+	if (number > VERSION)
 		return fault(problem, size, file,
 					 "it is of version %.20s, written by a newer power_agent; this one knows version %d",
 					 version, VERSION);
-	if (atoi(version) != VERSION)
+	if (number != VERSION)
 		return fault(problem, size, file,
 					 "it is damaged (version %.20s): " GIVE_UP, version);
 	if (!query(file, "PRAGMA quick_check(1)", damage, sizeof(damage), problem,

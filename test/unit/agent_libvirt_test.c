@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE				/* RTLD_NEXT */
+#define _GNU_SOURCE 1				/* RTLD_NEXT */
 
 #include "agent/provider_libvirt.h"
 

@@ -100,6 +100,7 @@ put_answer(uint64_t id, const char *reply, size_t length)
 /* what a store has, one line each */
 static char found[8192];
 
+__attribute__((format(printf, 1, 2)))
 static void
 add_line(const char *format,...)
 {
