@@ -19,7 +19,7 @@ check_options(const PaOptions *options)
 	const char *path;
 
 	must(options->service.defaults != NULL);
-	if (options->help || options->version)
+	if (options->help || options->version || options->check_config)
 		return;
 	must(options->listen != NULL);
 	must(options->server.address == options->listen);
@@ -28,7 +28,10 @@ check_options(const PaOptions *options)
 		must(strlen(path) >= 1 && strlen(path) <= 107);
 	else
 		must(strtol(strrchr(options->listen, ':') + 1, NULL, 10) <= 65535);
-	must(strcmp(options->provider, "simulated") == 0);
+	/* each account names its own */
+	must((options->provider == NULL) == (options->accounts_file != NULL));
+	if (options->provider != NULL)
+		must(strcmp(options->provider, "simulated") == 0);
 	must(options->server.threads >= 1 && options->server.threads <= 64);
 	must(options->server.max_message_size >= 0);
 	must(options->server.max_concurrent_streams >= 0);
