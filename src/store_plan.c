@@ -38,7 +38,7 @@ register_given(const PaGiven *given)
 {
 	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 
-	relation->md.name = "given";
+	relation->md.name = pstrdup("given");
 	relation->md.reliddesc = InvalidOid;
 	relation->md.tupdesc = given->descriptor;
 	relation->md.enrtype = ENR_NAMED_TUPLESTORE;

@@ -23,6 +23,7 @@
 #include "status_name.h"
 #include "table.h"
 
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define SECOND		INT64_C(1000000)
 
 #define LONGEST_TAIL	500		/* bytes of what a program complained */
@@ -284,9 +285,9 @@ make_environment(Run *run)
 
 	run->process.environment = to;
 	if (!has_variable(environment, "PATH"))
-		*to++ = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+		*to++ = pa_arena_format(arena, "PATH=%s", DEFAULT_PATH);
 	if (!has_variable(environment, "LANG"))
-		*to++ = "LANG=C.UTF-8";
+		*to++ = pa_arena_format(arena, "LANG=%s", "C.UTF-8");
 	*to++ = pa_arena_format(arena, OUR_VARIABLES "VERB=%s", verbs[request->verb]);
 	*to++ = pa_arena_format(arena, OUR_VARIABLES "ACCOUNT=%s", request->account);
 	*to++ = pa_arena_format(arena, OUR_VARIABLES "REGION=%s", request->region);
