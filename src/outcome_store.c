@@ -108,11 +108,6 @@ write_instances(PaClusterChange **changes, int count)
 	static PaPlan plan = {
 		"UPDATE power_action.instance i SET status = v.status "
 		"FROM given v "
-		/*
-		 * Behind a range, the second column would be no place to begin, and
-		 * all instances of a cluster would be read for each one.  A plain
-		 * equality could be joined in other ways.
-		 */
 		"WHERE i.cluster_id OPERATOR(pg_catalog.=) ANY (ARRAY[v.cluster_id]) "
 		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
 		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
