@@ -111,8 +111,8 @@ PGFILEDESC = "power_action - cluster power operations as SQL"
 DATA = $(wildcard sql/power_action--*.sql)
 
 OBJS = $(patsubst %,src/%.o,\
-	agent_option agent_server apply argument backoff claim clock courier_link \
-	database_hooks dispatch ending event_rule event_store extension_info \
+	agent_option agent_server apply argument backoff claim clock \
+	cluster_store courier_link database_hooks dispatch ending event_rule event_store extension_info \
 	file_rule frame_format inventory job_store launcher outcome outcome_store \
 	power_action queue queue_job request request_store settings \
 	shared_state stats status_code store_plan target target_store verdict wait wait_event wire_text words \

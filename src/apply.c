@@ -87,6 +87,8 @@ pa_unit_add(PaUnit *unit, PaJob *job, PaEventStatus status)
 	unit->outcomes[unit->outcome_count++] = outcome;
 
 	outcome->event_id = job->event_id;
+	outcome->event_row = job->event_row;
+	outcome->job_row = job->job_row;
 	outcome->action = job->action;
 	outcome->status = status;
 	outcome->agent_result = job->agent_result;
@@ -189,9 +191,9 @@ notify_finished(PaUnit **units, int count)
 }
 
 /*
- * Locks the clusters that are to be changed.  Units whose cluster somebody
- * else has locked are moved to the end of the array; returns how many are
- * left.  A cluster that is gone has nothing to be changed any more.
+ * Locks the clusters that are to be changed, or writes them at once.  Units
+ * whose cluster is locked by others are moved to the end of the array; returns
+ * how many are left.  A cluster that is gone has nothing to be changed.
  */
 static int
 lock_clusters(PaUnit **units, int count)
@@ -201,8 +203,10 @@ lock_clusters(PaUnit **units, int count)
 	const char **ids = palloc(sizeof(char *) * count);
 	bool	   *found = palloc(sizeof(bool) * count);
 	int			wanted = 0;
+	int			open = 0;
 	int			missed = 0;
 	int			kept = 0;
+	bool		at_once = true;
 	PaUnit	  **deferred = palloc(sizeof(PaUnit *) * count);
 	int			deferred_count = 0;
 
@@ -213,13 +217,27 @@ lock_clusters(PaUnit **units, int count)
 			continue;
 		changed[wanted] = units[i];
 		changes[wanted++] = units[i]->change;
+		units[i]->change->written = false;
+		/* several changes of one cluster are settled once it is locked */
+		at_once &= !units[i]->alone && units[i]->cluster != NULL;
 	}
 	if (wanted == 0)
 		return count;
 
-	pa_outcome_store_lock_clusters(changes, wanted);
+	if (at_once)
+		pa_cluster_store_write_unlocked(changes, wanted);
 	for (int w = 0; w < wanted; w++)
-		if (!ItemPointerIsValid(&changes[w]->row))
+	{
+		if (changes[w]->written)
+			continue;
+		changed[open] = changed[w];
+		changes[open++] = changes[w];
+	}
+	if (open == 0)
+		return count;
+	pa_cluster_store_lock(changes, open);
+	for (int w = 0; w < open; w++)
+		if (!changes[w]->locked)
 		{
 			ids[missed] = changes[w]->cluster_id;
 			changed[missed++] = changed[w];
@@ -227,7 +245,7 @@ lock_clusters(PaUnit **units, int count)
 	if (missed == 0)
 		return count;
 
-	pa_outcome_store_find_clusters(ids, missed, found);
+	pa_cluster_store_find(ids, missed, found);
 	for (int m = 0; m < missed; m++)
 	{
 		/*
@@ -274,27 +292,6 @@ ask_for_unresolved(PaUnit **units, int count)
 		pa_outcome_store_request_refreshes(ids, events, wanted, &range.low,
 										   &range.high);
 	return range;
-}
-
-/*
- * Of several changes of one cluster only the last counts: the later unit knows
- * more.  There are several only if some of them say that it is unknown.
- */
-static int
-drop_earlier_changes(PaClusterChange **changes, int count)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		bool		last = true;
-
-		for (int n = i + 1; n < count && last; n++)
-			last = !ItemPointerEquals(&changes[i]->row, &changes[n]->row);
-		if (last)
-			changes[kept++] = changes[i];
-	}
-	return kept;
 }
 
 /*
@@ -360,8 +357,8 @@ write_units(PaUnit **units, int count)
 	}
 
 	if (may_repeat)
-		change_count = drop_earlier_changes(changes, change_count);
-	pa_outcome_store_write_clusters(changes, change_count);
+		change_count = pa_cluster_store_drop_earlier(changes, change_count);
+	pa_cluster_store_write(changes, change_count);
 	pa_outcome_store_write_events(outcomes, outcome_count);
 	if (answered > 0)
 		pa_outcome_store_forget_cancellations(cancellations, answered);
@@ -399,6 +396,8 @@ finish_unit(PaUnit *unit)
 			job->attempts = outcome->attempts;
 			job->started_at = outcome->started_at;
 			job->agent_result = outcome->agent_result;
+			ItemPointerSetInvalid(&job->event_row);
+			ItemPointerSetInvalid(&job->job_row);
 			pa_queue_set_retry(job, outcome->retry_at);
 		}
 	}

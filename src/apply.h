@@ -18,6 +18,7 @@
 #ifndef PA_APPLY_H
 #define PA_APPLY_H
 
+#include "cluster_store.h"
 #include "outcome_store.h"
 #include "queue.h"
 

@@ -303,12 +303,16 @@ keep_instances(PaCluster *cluster, const PaTarget *target)
 												  "power_action call",
 												  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(cluster->call_context);
+	cluster->row = target->row;
 	cluster->instance_count = target->instance_count;
 	cluster->instance_ids = palloc(sizeof(char *) * target->instance_count);
+	cluster->instance_rows = palloc(sizeof(ItemPointerData) *
+									target->instance_count);
 	cluster->instance_states = palloc(sizeof(int) * target->instance_count);
 	for (int i = 0; i < target->instance_count; i++)
 	{
 		cluster->instance_ids[i] = pstrdup(target->instance_ids[i]);
+		cluster->instance_rows[i] = target->instance_rows[i];
 		cluster->instance_states[i] = -1;
 	}
 	MemoryContextSwitchTo(old);

@@ -22,12 +22,6 @@
 #include "inventory.h"
 #include "store_plan.h"
 
-static Datum
-value_of(const PaRow *row, int column, bool *isnull)
-{
-	return heap_getattr(row->tuple, column, row->descriptor, isnull);
-}
-
 bool
 pa_event_store_read(int64 event_id, PaEventState *state)
 {
@@ -48,7 +42,7 @@ pa_event_store_read(int64 event_id, PaEventState *state)
 	{
 		const PaRow *row = &result.rows[0];
 		bool		isnull;
-		Datum		account_name = value_of(row, 2, &isnull);
+		Datum		account_name = pa_row_value(row, 2, &isnull);
 
 		state->status = pa_row_text(row, 1);
 		state->account_name = isnull ? NULL : DatumGetTextPCopy(account_name);
@@ -57,7 +51,7 @@ pa_event_store_read(int64 event_id, PaEventState *state)
 		state->error_message = pa_row_text(row, 5);
 		state->final = pa_row_bool(row, 6);
 		state->own = TransactionIdIsCurrentTransactionId(
-			DatumGetTransactionId(value_of(row, 7, &isnull)));
+			DatumGetTransactionId(pa_row_value(row, 7, &isnull)));
 	}
 	pa_plan_finish(&result);
 	return found;
@@ -99,7 +93,7 @@ pa_event_store_row(int64 event_id)
 	{
 		bool		isnull;
 
-		event = datumCopy(value_of(&result.rows[0], 1, &isnull), false, -1);
+		event = datumCopy(pa_row_value(&result.rows[0], 1, &isnull), false, -1);
 	}
 	pa_plan_finish(&result);
 	return event;

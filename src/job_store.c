@@ -34,7 +34,11 @@ static Datum origin_database;
 
 #define DETAIL_COLUMNS \
 	PLACE_COLUMNS ", j.retry_at, e.action, e.agent_result, e.attempts, " \
-	"e.started_at, e.triggered_by, e.description, e.requested_at "
+	"e.started_at, e.triggered_by, e.description, e.requested_at, " \
+	"j.row_id, e.row_id "
+
+/* what DETAIL_COLUMNS are taken from */
+#define JOB_AND_PLACE "SELECT j.*, j.ctid AS row_id FROM power_action.job j "
 
 /* event_id as all indexes but the primary key have it ... */
 #define ID_IN_INDEX "(j.event_id OPERATOR(pg_catalog.+) 0)"
@@ -46,8 +50,8 @@ static Datum origin_database;
 /* the limit keeps the planner from joining with what may look empty */
 #define EVENT_OF_JOB \
 	"LEFT JOIN LATERAL (SELECT e.action, e.agent_result, e.attempts, " \
-	"e.started_at, e.triggered_by, e.description, e.requested_at " \
-	"FROM power_action.event e " \
+	"e.started_at, e.triggered_by, e.description, e.requested_at, " \
+	"e.ctid AS row_id FROM power_action.event e " \
 	"WHERE e.event_id OPERATOR(pg_catalog.=) j.event_id LIMIT 1) e ON true "
 
 void
@@ -91,6 +95,8 @@ read_detail(const PaRow *row, int first, PaJobDetail *job)
 	job->triggered_by = pa_row_text(row, first + 5);
 	job->description = pa_row_text(row, first + 6);
 	job->requested_at = pa_row_timestamp(row, first + 7, DT_NOBEGIN);
+	job->job_row = pa_row_tid(row, first + 8);
+	job->event_row = pa_row_tid(row, first + 9);
 	if (job->triggered_by == NULL)
 		job->triggered_by = pstrdup("");
 	if (job->description == NULL)
@@ -294,13 +300,12 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 {
 	static PaPlan plan = {
 		"SELECT " DETAIL_COLUMNS
-		"FROM pg_catalog.unnest($3) WITH ORDINALITY AS c(cluster_id, n) "
-		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"FROM pg_catalog.unnest($3) AS c(cluster_id) "
+		"CROSS JOIN LATERAL (" JOB_AND_PLACE
 		"WHERE j.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
 		"AND " DUE_OF_CLUSTER " OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
 		"ORDER BY " DUE_OF_CLUSTER ", " ID_IN_INDEX " LIMIT $5) j "
-		EVENT_OF_JOB
-		"ORDER BY c.n, j.due_at, j.event_id",
+		EVENT_OF_JOB,
 		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
 	};
 	Datum	   *ids = palloc(sizeof(Datum) * count);
@@ -322,7 +327,7 @@ pa_job_store_expired(TimestampTz after_time, int64 after_id, TimestampTz now,
 {
 	static PaPlan plan = {
 		"SELECT " DETAIL_COLUMNS
-		"FROM (SELECT j.* FROM power_action.job j "
+		"FROM (" JOB_AND_PLACE
 		"WHERE j.expires_at OPERATOR(pg_catalog.<=) $3 "
 		"AND j.expires_at OPERATOR(pg_catalog.>=) $4 "
 		"AND (j.expires_at, " ID_IN_INDEX ") OPERATOR(pg_catalog.>) ($4, $5) "
@@ -403,7 +408,7 @@ pa_job_store_due_before(const char *server_name, TimestampTz due_before,
 		"(l.account_name, l.priority) "
 		"ORDER BY j.account_name, j.priority LIMIT 1) n) "
 		"SELECT " DETAIL_COLUMNS "FROM lane l "
-		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"CROSS JOIN LATERAL (" JOB_AND_PLACE
 		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
 		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
 		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
@@ -445,7 +450,7 @@ pa_job_store_cancellations(int64 after, int limit)
 		"c.cancellation_id FROM power_action.cancellation c "
 		"WHERE c.cancellation_id OPERATOR(pg_catalog.>) $1 "
 		"ORDER BY c.cancellation_id LIMIT $2) c "
-		"LEFT JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"LEFT JOIN LATERAL (" JOB_AND_PLACE
 		"WHERE j.event_id OPERATOR(pg_catalog.=) c.event_id LIMIT 1) j "
 		"ON true " EVENT_OF_JOB,
 		2, {INT8OID, INT4OID}

@@ -20,6 +20,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 
 #include "words.h"
 
@@ -55,6 +56,9 @@ typedef struct PaJobDetail
 	char	   *triggered_by;
 	char	   *description;	/* "" for none */
 	TimestampTz requested_at;
+	/* where the rows were; invalid if there is no event */
+	ItemPointerData job_row;
+	ItemPointerData event_row;
 } PaJobDetail;
 
 /* one lane of a claim: where to read on, and how many at most */
@@ -96,8 +100,8 @@ extern List *pa_job_store_claim(PaLaneRequest *lanes, int count,
 								TimestampTz now);
 
 /*
- * The due jobs of each cluster, in the order of its actions, at most "limit"
- * for a cluster: PaJobDetail.
+ * The due jobs of each cluster, the first "limit" of it in the order of its
+ * actions, but returned in any order: PaJobDetail.
  */
 extern List *pa_job_store_of_clusters(char **cluster_ids, int count,
 									  TimestampTz now, int limit);

@@ -87,15 +87,19 @@ set_change(PaUnit *unit, PaCluster *cluster, PaPowerState status,
 	change->cluster_id = pstrdup(cluster->cluster_id);
 	change->status = status;
 	change->from_agent = from_agent;
+	change->row = cluster->row;
 	if (states != NULL)
 	{
 		change->instance_count = cluster->instance_count;
 		change->instance_ids = palloc(sizeof(char *) * cluster->instance_count);
 		change->instance_states = palloc(sizeof(int) * cluster->instance_count);
+		change->instance_rows = palloc(sizeof(ItemPointerData) *
+									   cluster->instance_count);
 		for (int i = 0; i < cluster->instance_count; i++)
 		{
 			change->instance_ids[i] = pstrdup(cluster->instance_ids[i]);
 			change->instance_states[i] = states[i];
+			change->instance_rows[i] = cluster->instance_rows[i];
 		}
 	}
 	unit->change = change;

@@ -11,8 +11,12 @@
  * one value: no join method but the look-up in the index, once for each row,
  * can do that.  The first of two columns is compared with an array of one
  * value, which no join method can do either: after a range, the index would be
- * read over all rows that share the first.  Rows that are locked already are
- * found by their ctid.
+ * read over all rows that share the first.
+ *
+ * What was read a moment ago is usually where it was: it is looked for by its
+ * ctid first, which saves the way through the index, and by its key only if it
+ * is not there.  A ctid may belong to another row by then, so the key is
+ * compared, by a function, since an operator could become a look-up.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,164 +32,6 @@
 #include "inventory.h"
 #include "outcome_store.h"
 #include "store_plan.h"
-
-static Datum
-id_array(const int64 *ids, int count)
-{
-	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
-
-	for (int i = 0; i < count; i++)
-		values[i] = Int64GetDatum(ids[i]);
-	return pa_array(values, NULL, count, INT8OID);
-}
-
-static Datum
-text_array(const char **texts, int count)
-{
-	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
-
-	for (int i = 0; i < count; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return pa_array(values, NULL, count, TEXTOID);
-}
-
-void
-pa_outcome_store_lock_clusters(PaClusterChange **changes, int count)
-{
-	static PaPlan plan = {
-		"SELECT n.n, c.ctid FROM pg_catalog.unnest($1) WITH ORDINALITY "
-		"AS n(cluster_id, n) "
-		"CROSS JOIN LATERAL (SELECT c.ctid FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id "
-		"FOR NO KEY UPDATE SKIP LOCKED) c",
-		1, {TEXTARRAYOID}
-	};
-	const char **ids = palloc(sizeof(char *) * Max(count, 1));
-	Datum		argument;
-	PaResult	result;
-
-	for (int i = 0; i < count; i++)
-	{
-		ids[i] = changes[i]->cluster_id;
-		ItemPointerSetInvalid(&changes[i]->row);
-	}
-	argument = text_array(ids, count);
-	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
-	for (uint64 i = 0; i < result.count; i++)
-		changes[pa_row_int64(&result.rows[i], 1) - 1]->row =
-			pa_row_tid(&result.rows[i], 2);
-	pa_plan_finish(&result);
-}
-
-void
-pa_outcome_store_find_clusters(const char **cluster_ids, int count,
-							   bool *found)
-{
-	static PaPlan plan = {
-		"SELECT n.n FROM pg_catalog.unnest($1) WITH ORDINALITY "
-		"AS n(cluster_id, n) "
-		"CROSS JOIN LATERAL (SELECT FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c",
-		1, {TEXTARRAYOID}
-	};
-	Datum		argument = text_array(cluster_ids, count);
-	PaResult	result;
-
-	memset(found, 0, sizeof(bool) * count);
-	pa_plan_execute(&plan, &argument, NULL, true, 0, &result);
-	for (uint64 i = 0; i < result.count; i++)
-		found[pa_row_int64(&result.rows[i], 1) - 1] = true;
-	pa_plan_finish(&result);
-}
-
-static void
-write_instances(PaClusterChange **changes, int count)
-{
-	static const PaColumn columns[] = {
-		{"cluster_id", TEXTOID}, {"instance_id", TEXTOID},
-		{"status", TEXTOID}
-	};
-	static PaPlan plan = {
-		"UPDATE power_action.instance i SET status = v.status "
-		"FROM given v "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) ANY (ARRAY[v.cluster_id]) "
-		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
-		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
-		"AND i.status OPERATOR(pg_catalog.<>) v.status",
-	};
-	PaGiven		given;
-
-	pa_given_begin(&given, columns, lengthof(columns));
-	for (int i = 0; i < count; i++)
-	{
-		const PaClusterChange *change = changes[i];
-
-		if (change->instance_count == 0)
-			continue;
-		pa_given_text(&given, 0, change->cluster_id);
-		for (int n = 0; n < change->instance_count; n++)
-		{
-			if (change->instance_states[n] < 0)
-				continue;
-			pa_given_text(&given, 1, change->instance_ids[n]);
-			pa_given_text(&given, 2,
-						  pa_power_state_name(change->instance_states[n]));
-			pa_given_add(&given);
-		}
-	}
-	pa_plan_run_given(&plan, &given);
-	pa_given_end(&given);
-}
-
-void
-pa_outcome_store_write_clusters(PaClusterChange **changes, int count)
-{
-	static const PaColumn columns[] = {
-		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID}
-	};
-	static PaPlan plan = {
-		"UPDATE power_action.cluster c "
-		"SET status = v.status, status_source = v.source, "
-		"status_changed_at = CASE "
-		"WHEN c.status OPERATOR(pg_catalog.=) v.status "
-		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
-		"FROM given v "
-		"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id "
-		/* what is gone for good does not become unknown */
-		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
-		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
-		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
-		"OR c.status_source OPERATOR(pg_catalog.<>) v.source)",
-	};
-	PaGiven		given;
-
-	if (count == 0)
-		return;
-	pa_given_begin(&given, columns, lengthof(columns));
-	for (int i = 0; i < count; i++)
-	{
-		given.values[0] = PointerGetDatum(&changes[i]->row);
-		given.nulls[0] = false;
-		pa_given_text(&given, 1, pa_power_state_name(changes[i]->status));
-		pa_given_text(&given, 2,
-					  changes[i]->from_agent ? "agent" : "accepted");
-		pa_given_add(&given);
-	}
-
-	/* tells the triggers of the inventory that these are the agent's words */
-	pa_inventory_writing_outcome = true;
-	PG_TRY();
-	{
-		write_instances(changes, count);
-		pa_plan_run_given(&plan, &given);
-	}
-	PG_FINALLY();
-	{
-		pa_inventory_writing_outcome = false;
-	}
-	PG_END_TRY();
-	pa_given_end(&given);
-}
 
 static void
 write_attempts(PaOutcome **outcomes, int count)
@@ -222,112 +68,174 @@ write_attempts(PaOutcome **outcomes, int count)
 	pa_given_end(&given);
 }
 
-/* Jobs of final events go; the others are told when to be tried again. */
+/* Jobs of final events: those that are where they were, then the others. */
 static void
-write_jobs(PaOutcome **outcomes, int count)
+delete_jobs(PaOutcome **outcomes, int count)
 {
-	static PaPlan delete_plan = {
+	static const PaColumn columns[] = {
+		{"row_id", TIDOID}, {"event_id", INT8OID}
+	};
+	static PaPlan plan = {
+		"DELETE FROM power_action.job j USING given v "
+		"WHERE j.ctid OPERATOR(pg_catalog.=) v.row_id "
+		"AND pg_catalog.int8eq(j.event_id, v.event_id)"
+	};
+	static PaPlan others_plan = {
 		"DELETE FROM power_action.job j "
 		"WHERE j.event_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {INT8ARRAYOID}
 	};
+	int64	   *done = palloc(sizeof(int64) * Max(count, 1));
+	int			done_count = 0;
+	PaGiven		given;
+	PaResult	result;
+	bool		all;
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		if (outcomes[i]->status < PA_EVENT_SUCCESS)
+			continue;
+		done[done_count++] = outcomes[i]->event_id;
+		pa_given_row_id(&given, 0, &outcomes[i]->job_row);
+		pa_given_int64(&given, 1, outcomes[i]->event_id, false);
+		pa_given_add(&given);
+	}
+	if (done_count > 0)
+	{
+		pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+		all = result.count == (uint64) done_count;
+		pa_plan_finish(&result);
+		if (!all)
+		{
+			Datum		argument = pa_id_array(done, done_count);
+
+			pa_plan_run(&others_plan, &argument, NULL);
+		}
+	}
+	pa_given_end(&given);
+}
+
+/* Jobs that stay are told when to be tried again. */
+static void
+write_retries(PaOutcome **outcomes, int count)
+{
 	static const PaColumn columns[] = {
 		{"event_id", INT8OID}, {"retry_at", TIMESTAMPTZOID}
 	};
-	static PaPlan retry_plan = {
+	static PaPlan plan = {
 		"UPDATE power_action.job j SET retry_at = v.retry_at FROM given v "
 		"WHERE j.event_id OPERATOR(pg_catalog.>=) v.event_id "
 		"AND j.event_id OPERATOR(pg_catalog.<=) v.event_id",
 	};
-	int64	   *done = palloc(sizeof(int64) * Max(count, 1));
-	int			done_count = 0;
-	PaGiven		retries;
+	PaGiven		given;
 
-	pa_given_begin(&retries, columns, lengthof(columns));
+	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
 		const PaOutcome *outcome = outcomes[i];
 
-		if (outcome->status >= PA_EVENT_SUCCESS)
-			done[done_count++] = outcome->event_id;
-		else if (outcome->retry_at != DT_NOBEGIN)
-		{
-			pa_given_int64(&retries, 0, outcome->event_id, false);
-			pa_given_time(&retries, 1, outcome->retry_at);
-			pa_given_add(&retries);
-		}
+		if (outcome->status >= PA_EVENT_SUCCESS ||
+			outcome->retry_at == DT_NOBEGIN)
+			continue;
+		pa_given_int64(&given, 0, outcome->event_id, false);
+		pa_given_time(&given, 1, outcome->retry_at);
+		pa_given_add(&given);
 	}
-	if (done_count > 0)
-	{
-		Datum		argument = id_array(done, done_count);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
+}
 
-		pa_plan_run(&delete_plan, &argument, NULL);
-	}
-	pa_plan_run_given(&retry_plan, &retries);
-	pa_given_end(&retries);
+/* what is written of an event, from what is given in these columns */
+static const PaColumn event_columns[] = {
+	{"event_id", INT8OID}, {"status", TEXTOID}, {"agent_result", TEXTOID},
+	{"error_source", TEXTOID}, {"error_code", TEXTOID},
+	{"error_message", TEXTOID}, {"attempts", INT4OID},
+	{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+	{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
+	{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
+	{"instances_done", INT4OID}, {"instances_failed", TEXTOID},
+	{"row_id", TIDOID}, {"place", INT4OID}
+};
+
+#define UPDATE_EVENT \
+	"UPDATE power_action.event e SET status = v.status, " \
+	"agent_result = v.agent_result, error_source = v.error_source, " \
+	"error_code = v.error_code, error_message = v.error_message, " \
+	"attempts = v.attempts, started_at = v.started_at, " \
+	"finished_at = v.finished_at, superseded_by = v.superseded_by, " \
+	"cancelled_by = v.cancelled_by, cancel_reason = v.cancel_reason, " \
+	"instances_total = COALESCE(v.instances_total, e.instances_total), " \
+	"instances_done = COALESCE(v.instances_done, e.instances_done), " \
+	"instances_failed = v.instances_failed::pg_catalog.text[] " \
+	"FROM given v "
+
+static void
+give_event(PaGiven *given, const PaOutcome *o, int place)
+{
+	bool		failed = o->status == PA_EVENT_FAILED;
+
+	pa_given_int64(given, 0, o->event_id, false);
+	pa_given_text(given, 1, pa_event_status_name(o->status));
+	pa_given_text(given, 2, pa_agent_result_name(o->agent_result));
+	pa_given_text(given, 3,
+				  failed ? pa_error_source_name(o->error_source) : NULL);
+	pa_given_text(given, 4, failed ? o->error_code : NULL);
+	pa_given_text(given, 5, failed ? o->error_message : NULL);
+	pa_given_int32(given, 6, o->attempts, false);
+	pa_given_time(given, 7, o->started_at);
+	pa_given_time(given, 8, o->status >= PA_EVENT_SUCCESS ?
+				  o->finished_at : DT_NOBEGIN);
+	pa_given_int64(given, 9, o->superseded_by, o->superseded_by == 0);
+	pa_given_text(given, 10, o->cancelled_by);
+	pa_given_text(given, 11, o->cancel_reason);
+	pa_given_int32(given, 12, o->instances_total, o->instances_total < 0);
+	pa_given_int32(given, 13, o->instances_done, o->instances_done < 0);
+	pa_given_text(given, 14, o->instances_failed);
+	pa_given_row_id(given, 15, &o->event_row);
+	pa_given_int32(given, 16, place, false);
+	pa_given_add(given);
 }
 
 void
 pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 {
-	static const PaColumn columns[] = {
-		{"event_id", INT8OID}, {"status", TEXTOID}, {"agent_result", TEXTOID},
-		{"error_source", TEXTOID}, {"error_code", TEXTOID},
-		{"error_message", TEXTOID}, {"attempts", INT4OID},
-		{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
-		{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
-		{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
-		{"instances_done", INT4OID}, {"instances_failed", TEXTOID}
-	};
 	static PaPlan plan = {
-		"UPDATE power_action.event e SET status = v.status, "
-		"agent_result = v.agent_result, error_source = v.error_source, "
-		"error_code = v.error_code, error_message = v.error_message, "
-		"attempts = v.attempts, started_at = v.started_at, "
-		"finished_at = v.finished_at, superseded_by = v.superseded_by, "
-		"cancelled_by = v.cancelled_by, cancel_reason = v.cancel_reason, "
-		"instances_total = COALESCE(v.instances_total, e.instances_total), "
-		"instances_done = COALESCE(v.instances_done, e.instances_done), "
-		"instances_failed = v.instances_failed::pg_catalog.text[] "
-		"FROM given v "
-		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
-		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id",
+		UPDATE_EVENT
+		"WHERE e.ctid OPERATOR(pg_catalog.=) v.row_id "
+		"AND pg_catalog.int8eq(e.event_id, v.event_id) "
+		"RETURNING v.place"
 	};
+	/* those that have moved, or of which it is not known where they are */
+	static PaPlan others_plan = {
+		UPDATE_EVENT
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id"
+	};
+	int		   *others = palloc(sizeof(int) * Max(count, 1));
 	PaGiven		given;
+	PaResult	result;
+	int			left;
 
 	if (count == 0)
 		return;
-	pa_given_begin(&given, columns, lengthof(columns));
+	pa_given_begin(&given, event_columns, lengthof(event_columns));
 	for (int i = 0; i < count; i++)
-	{
-		const PaOutcome *o = outcomes[i];
-		bool		failed = o->status == PA_EVENT_FAILED;
-
-		pa_given_int64(&given, 0, o->event_id, false);
-		pa_given_text(&given, 1, pa_event_status_name(o->status));
-		pa_given_text(&given, 2, pa_agent_result_name(o->agent_result));
-		pa_given_text(&given, 3,
-				 failed ? pa_error_source_name(o->error_source) : NULL);
-		pa_given_text(&given, 4, failed ? o->error_code : NULL);
-		pa_given_text(&given, 5, failed ? o->error_message : NULL);
-		pa_given_int32(&given, 6, o->attempts, false);
-		pa_given_time(&given, 7, o->started_at);
-		pa_given_time(&given, 8, o->status >= PA_EVENT_SUCCESS ?
-					  o->finished_at : DT_NOBEGIN);
-		pa_given_int64(&given, 9, o->superseded_by, o->superseded_by == 0);
-		pa_given_text(&given, 10, o->cancelled_by);
-		pa_given_text(&given, 11, o->cancel_reason);
-		pa_given_int32(&given, 12, o->instances_total,
-				  o->instances_total < 0);
-		pa_given_int32(&given, 13, o->instances_done,
-				  o->instances_done < 0);
-		pa_given_text(&given, 14, o->instances_failed);
-		pa_given_add(&given);
-	}
-	pa_plan_run_given(&plan, &given);
+		give_event(&given, outcomes[i], i);
+	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	left = pa_plan_not_returned(&result, count, others);
+	pa_plan_finish(&result);
 	pa_given_end(&given);
+
+	pa_given_begin(&given, event_columns, lengthof(event_columns));
+	for (int i = 0; i < left; i++)
+		give_event(&given, outcomes[others[i]], i);
+	pa_plan_run_given(&others_plan, &given);
+	pa_given_end(&given);
+
 	write_attempts(outcomes, count);
-	write_jobs(outcomes, count);
+	delete_jobs(outcomes, count);
+	write_retries(outcomes, count);
 }
 
 void
@@ -370,8 +278,8 @@ pa_outcome_store_request_refreshes(const char **cluster_ids,
 		"SELECT pg_catalog.min(e.event_id), pg_catalog.max(e.event_id) FROM e",
 		4, {TEXTARRAYOID, INT8ARRAYOID, INT8OID, OIDOID}
 	};
-	Datum		values[] = {text_array(cluster_ids, count),
-		id_array(event_ids, count),
+	Datum		values[] = {pa_text_array(cluster_ids, count),
+		pa_id_array(event_ids, count),
 		Int64GetDatum((int64) GetSystemIdentifier()),
 	ObjectIdGetDatum(MyDatabaseId)};
 	PaResult	result;
@@ -398,30 +306,58 @@ pa_outcome_store_request_refreshes(const char **cluster_ids,
 }
 
 void
-pa_outcome_store_mark_running(const int64 *event_ids,
-							  const TimestampTz *started_at, int count)
+pa_outcome_store_mark_running(PaStart *starts, int count)
 {
+	static PaPlan lock_plan = {
+		"SELECT n.n, e.ctid FROM pg_catalog.unnest($1) WITH ORDINALITY "
+		"AS n(event_id, n) "
+		"CROSS JOIN LATERAL (SELECT e.ctid FROM power_action.event e "
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) n.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) n.event_id "
+		"AND e.status OPERATOR(pg_catalog.=) 'pending' "
+		"FOR NO KEY UPDATE SKIP LOCKED) e",
+		1, {INT8ARRAYOID}
+	};
+	static const PaColumn columns[] = {
+		{"row_id", TIDOID}, {"started_at", TIMESTAMPTZOID},
+		{"place", INT4OID}
+	};
 	static PaPlan plan = {
 		"UPDATE power_action.event e SET status = 'running', "
-		"started_at = COALESCE(e.started_at, v.started_at) "
-		"FROM unnest($1, $2) AS v(event_id, started_at) "
-		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
-		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id "
-		"AND e.event_id OPERATOR(pg_catalog.=) ANY (ARRAY( "
-		"SELECT l.event_id FROM power_action.event l "
-		"WHERE l.event_id OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND l.status OPERATOR(pg_catalog.=) 'pending' "
-		"FOR NO KEY UPDATE SKIP LOCKED))",
-		2, {INT8ARRAYOID, TIMESTAMPTZARRAYOID}
+		"started_at = COALESCE(e.started_at, v.started_at) FROM given v "
+		"WHERE e.ctid OPERATOR(pg_catalog.=) v.row_id "
+		"RETURNING v.place, e.ctid"
 	};
-	Datum	   *times = palloc(sizeof(Datum) * Max(count, 1));
-	Datum		values[2];
+	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	Datum		argument;
+	PaGiven		given;
+	PaResult	result;
 
 	for (int i = 0; i < count; i++)
-		times[i] = TimestampTzGetDatum(started_at[i]);
-	values[0] = id_array(event_ids, count);
-	values[1] = pa_array(times, NULL, count, TIMESTAMPTZOID);
-	pa_plan_run(&plan, values, NULL);
+		ids[i] = starts[i].event_id;
+	argument = pa_id_array(ids, count);
+	pa_given_begin(&given, columns, lengthof(columns));
+	pa_plan_execute(&lock_plan, &argument, NULL, false, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		int			place = (int) pa_row_int64(&result.rows[i], 1) - 1;
+		ItemPointerData row = pa_row_tid(&result.rows[i], 2);
+
+		pa_given_row_id(&given, 0, &row);
+		pa_given_time(&given, 1, starts[place].started_at);
+		pa_given_int32(&given, 2, place, false);
+		pa_given_add(&given);
+	}
+	pa_plan_finish(&result);
+
+	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	for (int i = 0; i < count; i++)
+		ItemPointerSetInvalid(&starts[i].event_row);
+	for (uint64 i = 0; i < result.count; i++)
+		starts[pa_row_int32(&result.rows[i], 1)].event_row =
+			pa_row_tid(&result.rows[i], 2);
+	pa_plan_finish(&result);
+	pa_given_end(&given);
 }
 
 int64
@@ -468,7 +404,7 @@ pa_outcome_store_forget_cancellations(const int64 *event_ids, int count)
 		"WHERE l.event_id OPERATOR(pg_catalog.=) ANY ($1)))",
 		1, {INT8ARRAYOID}
 	};
-	Datum		argument = id_array(event_ids, count);
+	Datum		argument = pa_id_array(event_ids, count);
 
 	pa_plan_run(&plan, &argument, NULL);
 }

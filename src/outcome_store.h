@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * src/outcome_store.h
- *		Writing outcomes: all SQL by which the worker changes events, jobs,
- *		attempts, clusters and instances.
+ *		Writing outcomes: all SQL by which the worker changes events, jobs
+ *		and attempts.
  *
  * Called in the worker only, inside a transaction with an active snapshot.
  * Each function is one statement for many rows; what belongs together is one
@@ -23,6 +23,8 @@
 typedef struct PaOutcome
 {
 	int64		event_id;
+	ItemPointerData event_row;	/* where its row was when it was read, and */
+	ItemPointerData job_row;	/* that of its job; invalid: not known */
 	PaAction	action;
 	PaEventStatus status;
 	PaAgentResult agent_result;
@@ -54,33 +56,6 @@ typedef struct PaOutcome
 	bool		cancellation_done;
 } PaOutcome;
 
-/* What is to be written about one cluster and its instances. */
-typedef struct PaClusterChange
-{
-	const char *cluster_id;
-	PaPowerState status;
-	bool		from_agent;		/* else merely accepted */
-	int			instance_count;
-	char	  **instance_ids;
-	int		   *instance_states;	/* < 0: leave as it is */
-	ItemPointerData row;		/* of the cluster, once it is locked */
-} PaClusterChange;
-
-/*
- * Locks the rows of clusters that nobody else has locked, until the end of
- * the transaction, and sets "row" of each change; it is invalid if somebody
- * else has locked the cluster, or if that does not exist.
- */
-extern void pa_outcome_store_lock_clusters(PaClusterChange **changes,
-										   int count);
-
-/* Which of the clusters exist. */
-extern void pa_outcome_store_find_clusters(const char **cluster_ids,
-										   int count, bool *found);
-
-/* Clusters that are locked, and their instances. */
-extern void pa_outcome_store_write_clusters(PaClusterChange **changes,
-											int count);
 extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
 
 /*
@@ -97,9 +72,15 @@ extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
  * Marks events as running whose calls last; skips those that somebody has
  * locked.  It informs; nothing depends on it.
  */
-extern void pa_outcome_store_mark_running(const int64 *event_ids,
-										  const TimestampTz *started_at,
-										  int count);
+typedef struct PaStart
+{
+	int64		event_id;
+	TimestampTz started_at;
+	ItemPointerData event_row;	/* set: where the row is afterwards; invalid
+								 * if it was not marked */
+} PaStart;
+
+extern void pa_outcome_store_mark_running(PaStart *starts, int count);
 
 /*
  * The clock was set back: own jobs that were due when they were requested

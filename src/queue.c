@@ -502,6 +502,7 @@ pa_queue_drop_call_data(PaCluster *cluster)
 	cluster->call_context = NULL;
 	cluster->instance_count = 0;
 	cluster->instance_ids = NULL;
+	cluster->instance_rows = NULL;
 	cluster->instance_states = NULL;
 	cluster->confirming = false;
 	cluster->asking = false;

@@ -104,9 +104,11 @@ typedef struct PaCluster
 	PaInstant	call_began;		/* the same */
 	PaInstant	deadline;		/* of the call, as the courier was told */
 	PaInstant	moving_since;	/* of the first reply that was not final */
+	ItemPointerData row;		/* where the cluster's row was; a hint */
 	MemoryContext call_context; /* holds the instances; NULL: none */
 	int			instance_count;
 	char	  **instance_ids;
+	ItemPointerData *instance_rows; /* where their rows were; hints */
 	int		   *instance_states;
 } PaCluster;
 
@@ -130,6 +132,8 @@ typedef struct PaJob
 	PaAgentResult agent_result;
 	bool		maybe_sent;		/* an earlier attempt may have had effect */
 	bool		in_call;		/* answered by the cluster's call */
+	ItemPointerData job_row;	/* where its rows were when they were read; */
+	ItemPointerData event_row;	/* a hint, invalid if it is not known */
 	char	   *triggered_by;
 	char	   *description;
 	char	   *cancelled_by;	/* NULL: nobody asked to cancel it */

@@ -111,6 +111,8 @@ pa_queue_add_job(PaCluster *cluster, const PaJobDetail *detail)
 	job->started_at = detail->started_at;
 	job->attempts = detail->attempts;
 	job->agent_result = detail->agent_result;
+	job->job_row = detail->job_row;
+	job->event_row = detail->event_row;
 	job->maybe_sent = job->event_id <= start_event_id &&
 		job->due_at <= start_time;
 	job->triggered_by = pstrdup(detail->triggered_by);

@@ -60,8 +60,7 @@ static text *
 copy_text(const PaRow *row, int column)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(row->tuple, column, row->descriptor,
-									 &isnull);
+	Datum		value = pa_row_value(row, column, &isnull);
 
 	return isnull ? NULL : DatumGetTextPCopy(value);
 }
@@ -92,9 +91,8 @@ static PaRequestItem *
 item_of_row(const PaRow *row, int column, PaRequestItem **sorted, int count)
 {
 	bool		isnull;
-	text	   *cluster_id = DatumGetTextPP(heap_getattr(row->tuple, column,
-														 row->descriptor,
-														 &isnull));
+	text	   *cluster_id = DatumGetTextPP(pa_row_value(row, column,
+														  &isnull));
 	int			low = 0;
 	int			high = count - 1;
 

@@ -49,6 +49,31 @@ register_given(const PaGiven *given)
 		elog(ERROR, "could not register rows for a statement");
 }
 
+/* All columns at once: finding them one by one takes longer. */
+static PaRow *
+read_rows(const SPITupleTable *table, uint64 count)
+{
+	int			width = table->tupdesc->natts;
+	PaRow	   *rows = palloc_extended(sizeof(PaRow) * (count + 1),
+									   MCXT_ALLOC_HUGE);
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (count == 0)
+		return rows;
+	values = palloc_extended(sizeof(Datum) * count * width, MCXT_ALLOC_HUGE);
+	nulls = palloc_extended(sizeof(bool) * count * width, MCXT_ALLOC_HUGE);
+	for (uint64 i = 0; i < count; i++)
+	{
+		rows[i].values = values + i * width;
+		rows[i].nulls = nulls + i * width;
+		rows[i].descriptor = table->tupdesc;
+		heap_deform_tuple(table->vals[i], table->tupdesc, rows[i].values,
+						  rows[i].nulls);
+	}
+	return rows;
+}
+
 static void
 execute(PaPlan *plan, const Datum *values, const char *nulls,
 		const PaGiven *given, bool read_only, long limit, PaResult *result)
@@ -74,12 +99,7 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 	result->rows = NULL;
 	if (SPI_tuptable != NULL)
 	{
-		result->rows = palloc(sizeof(PaRow) * (SPI_processed + 1));
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			result->rows[i].tuple = SPI_tuptable->vals[i];
-			result->rows[i].descriptor = SPI_tuptable->tupdesc;
-		}
+		result->rows = read_rows(SPI_tuptable, SPI_processed);
 	}
 }
 
@@ -107,7 +127,14 @@ void
 pa_plan_finish(PaResult *result)
 {
 	if (result->rows)
+	{
+		if (result->count > 0)
+		{
+			pfree(result->rows[0].values);
+			pfree(result->rows[0].nulls);
+		}
 		pfree(result->rows);
+	}
 	result->rows = NULL;
 	SPI_finish();
 }
@@ -181,6 +208,14 @@ pa_given_int64(PaGiven *given, int column, int64 value, bool isnull)
 	given->values[column] = Int64GetDatum(value);
 }
 
+/* must stay until the row is added; null if it is invalid */
+void
+pa_given_row_id(PaGiven *given, int column, const ItemPointerData *value)
+{
+	given->nulls[column] = !ItemPointerIsValid(value);
+	given->values[column] = PointerGetDatum(value);
+}
+
 /* null if it is infinite */
 void
 pa_given_time(PaGiven *given, int column, TimestampTz value)
@@ -203,16 +238,17 @@ pa_given_end(PaGiven *given)
 	FreeTupleDesc(given->descriptor);
 }
 
-static Datum
-value_of(const PaRow *row, int column, bool *isnull)
+Datum
+pa_row_value(const PaRow *row, int column, bool *isnull)
 {
-	return heap_getattr(row->tuple, column, row->descriptor, isnull);
+	*isnull = row->nulls[column - 1];
+	return row->values[column - 1];
 }
 
 bool
 pa_row_is_null(const PaRow *row, int column)
 {
-	return heap_attisnull(row->tuple, column, row->descriptor);
+	return row->nulls[column - 1];
 }
 
 bool
@@ -220,14 +256,14 @@ pa_row_bool(const PaRow *row, int column)
 {
 	bool		isnull;
 
-	return DatumGetBool(value_of(row, column, &isnull));
+	return DatumGetBool(pa_row_value(row, column, &isnull));
 }
 
 char *
 pa_row_text(const PaRow *row, int column)
 {
 	bool		isnull;
-	Datum		value = value_of(row, column, &isnull);
+	Datum		value = pa_row_value(row, column, &isnull);
 
 	if (isnull)
 		return NULL;
@@ -241,7 +277,7 @@ pa_row_int16(const PaRow *row, int column)
 {
 	bool		isnull;
 
-	return DatumGetInt16(value_of(row, column, &isnull));
+	return DatumGetInt16(pa_row_value(row, column, &isnull));
 }
 
 int32
@@ -249,7 +285,7 @@ pa_row_int32(const PaRow *row, int column)
 {
 	bool		isnull;
 
-	return DatumGetInt32(value_of(row, column, &isnull));
+	return DatumGetInt32(pa_row_value(row, column, &isnull));
 }
 
 int64
@@ -257,25 +293,29 @@ pa_row_int64(const PaRow *row, int column)
 {
 	bool		isnull;
 
-	return DatumGetInt64(value_of(row, column, &isnull));
+	return DatumGetInt64(pa_row_value(row, column, &isnull));
 }
 
 ItemPointerData
 pa_row_tid(const PaRow *row, int column)
 {
 	bool		isnull;
-	Datum		value = value_of(row, column, &isnull);
+	Datum		value = pa_row_value(row, column, &isnull);
+
+	ItemPointerData row_id;
 
 	if (isnull)
-		elog(ERROR, "column %d of a row has no ctid", column);
-	return *(ItemPointer) DatumGetPointer(value);
+		ItemPointerSetInvalid(&row_id);
+	else
+		row_id = *(ItemPointer) DatumGetPointer(value);
+	return row_id;
 }
 
 TimestampTz
 pa_row_timestamp(const PaRow *row, int column, TimestampTz null_value)
 {
 	bool		isnull;
-	Datum		value = value_of(row, column, &isnull);
+	Datum		value = pa_row_value(row, column, &isnull);
 
 	return isnull ? null_value : DatumGetTimestampTz(value);
 }
@@ -322,11 +362,46 @@ pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
 											  length, by_value, align));
 }
 
+Datum
+pa_id_array(const int64 *ids, int count)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	return pa_array(values, NULL, count, INT8OID);
+}
+
+Datum
+pa_text_array(const char **texts, int count)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return pa_array(values, NULL, count, TEXTOID);
+}
+
+int
+pa_plan_not_returned(const PaResult *result, int count, int *places)
+{
+	bool	   *done = palloc0(sizeof(bool) * Max(count, 1));
+	int			left = 0;
+
+	for (uint64 i = 0; i < result->count; i++)
+		done[pa_row_int32(&result->rows[i], 1)] = true;
+	for (int i = 0; i < count; i++)
+		if (!done[i])
+			places[left++] = i;
+	pfree(done);
+	return left;
+}
+
 char **
 pa_row_text_array(const PaRow *row, int column, int *count)
 {
 	bool		isnull;
-	Datum		value = value_of(row, column, &isnull);
+	Datum		value = pa_row_value(row, column, &isnull);
 	Datum	   *elements;
 	char	  **texts;
 

@@ -12,7 +12,6 @@
 #ifndef PA_STORE_PLAN_H
 #define PA_STORE_PLAN_H
 
-#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
@@ -20,7 +19,7 @@
 #include "utils/tuplestore.h"
 
 #define PA_PLAN_MAX_ARGUMENTS 24
-#define PA_GIVEN_MAX_COLUMNS 16
+#define PA_GIVEN_MAX_COLUMNS 20
 
 typedef struct PaPlan
 {
@@ -32,7 +31,8 @@ typedef struct PaPlan
 
 typedef struct PaRow
 {
-	HeapTuple	tuple;
+	Datum	   *values;
+	bool	   *nulls;
 	TupleDesc	descriptor;
 } PaRow;
 
@@ -73,6 +73,8 @@ extern void pa_given_int32(PaGiven *given, int column, int32 value,
 						   bool isnull);
 extern void pa_given_int64(PaGiven *given, int column, int64 value,
 						   bool isnull);
+extern void pa_given_row_id(PaGiven *given, int column,
+							const ItemPointerData *value);
 extern void pa_given_time(PaGiven *given, int column, TimestampTz value);
 extern void pa_given_add(PaGiven *given);
 extern void pa_given_end(PaGiven *given);
@@ -112,9 +114,11 @@ extern void pa_plan_run_given(PaPlan *plan, const PaGiven *given);
 
 /*
  * Columns are counted from 1.  Text is palloc'd in the current context, NULL
- * for a null; also for columns of type name.  The others raise no error and
- * must not be null, except where a value for null is given.
+ * for a null; also for columns of type name.  A ctid that is null is invalid.
+ * The others raise no error and must not be null, except where a value for
+ * null is given.
  */
+extern Datum pa_row_value(const PaRow *row, int column, bool *isnull);
 extern bool pa_row_is_null(const PaRow *row, int column);
 extern bool pa_row_bool(const PaRow *row, int column);
 extern char *pa_row_text(const PaRow *row, int column);
@@ -128,6 +132,17 @@ extern TimestampTz pa_row_timestamp(const PaRow *row, int column,
 /* An array value of one of the types that the stores use; isnull may be NULL. */
 extern Datum pa_array(const Datum *values, const bool *isnull, int count,
 					  Oid element_type);
+
+/* The same of ids, and of texts that are not null. */
+extern Datum pa_id_array(const int64 *ids, int count);
+extern Datum pa_text_array(const char **texts, int count);
+
+/*
+ * Of a statement that returns the places, counted from 0, of what it has done
+ * of "count" rows that it was given: how many are left, and which.
+ */
+extern int	pa_plan_not_returned(const PaResult *result, int count,
+								 int *places);
 
 /* The elements of a text[] that is not null, as C strings. */
 extern char **pa_row_text_array(const PaRow *row, int column, int *count);

@@ -13,6 +13,8 @@
 #ifndef PA_TARGET_STORE_H
 #define PA_TARGET_STORE_H
 
+#include "storage/itemptr.h"
+
 typedef struct PaTarget
 {
 	bool		found;			/* false: the rest is not set */
@@ -20,8 +22,10 @@ typedef struct PaTarget
 	char	   *region;
 	char	   *account_name;
 	char	   *account_id;		/* NULL: none is known */
+	ItemPointerData row;		/* where the cluster's row is now */
 	int			instance_count; /* of those that are not terminated */
 	char	  **instance_ids;	/* in bytewise order */
+	ItemPointerData *instance_rows;	/* where their rows are now */
 } PaTarget;
 
 /* One element for each cluster, in the same order. */

@@ -348,8 +348,7 @@ do_aside(Aside *aside, void (*work) (void *argument), void *argument)
 
 typedef struct Running
 {
-	int64	   *ids;
-	TimestampTz *started;
+	PaStart    *starts;
 	int			count;
 } Running;
 
@@ -358,8 +357,7 @@ write_running(void *argument)
 {
 	const Running *running = argument;
 
-	pa_outcome_store_mark_running(running->ids, running->started,
-								  running->count);
+	pa_outcome_store_mark_running(running->starts, running->count);
 }
 
 /*
@@ -371,8 +369,8 @@ mark_running(void)
 {
 	PaInstant	now = pa_clock_now();
 	PaInstant	next = PA_INSTANT_NEVER;
-	int64	   *ids = NULL;
-	TimestampTz *started = NULL;
+	PaStart    *starts = NULL;
+	PaJob	  **jobs = NULL;
 	int			count = 0;
 	int			room = 0;
 	dlist_iter	iter;
@@ -399,24 +397,27 @@ mark_running(void)
 			if (count == room)
 			{
 				room = Max(64, room * 2);
-				ids = ids ? repalloc(ids, room * sizeof(int64)) :
-					palloc(room * sizeof(int64));
-				started = started ?
-					repalloc(started, room * sizeof(TimestampTz)) :
-					palloc(room * sizeof(TimestampTz));
+				starts = starts ? repalloc(starts, room * sizeof(PaStart)) :
+					palloc(room * sizeof(PaStart));
+				jobs = jobs ? repalloc(jobs, room * sizeof(PaJob *)) :
+					palloc(room * sizeof(PaJob *));
 			}
 			job->started_at = Max(cluster->sent_at, job->requested_at);
-			ids[count] = job->event_id;
-			started[count++] = job->started_at;
+			starts[count].event_id = job->event_id;
+			starts[count].started_at = job->started_at;
+			starts[count].event_row = job->event_row;
+			jobs[count++] = job;
 		}
 	}
 
 	if (count > 0)
 	{
 		static Aside aside = {"mark events as running", 0};
-		Running		running = {ids, started, count};
+		Running		running = {starts, count};
 
 		do_aside(&aside, write_running, &running);
+		for (int i = 0; i < count; i++)
+			jobs[i]->event_row = starts[i].event_row;
 	}
 	return next;
 }

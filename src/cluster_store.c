@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/cluster_store.c
+ *		Writing what clusters and their instances are.  See cluster_store.h.
+ *
+ * How rows are found is said in outcome_store.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "storage/proc.h"
+#include "utils/snapmgr.h"
+
+#include "cluster_store.h"
+#include "inventory.h"
+#include "store_plan.h"
+
+#define LOCK_WAIT_MS	20		/* for a lock that was free a moment before */
+
+/* The cluster's row v.row_id gets what the change says, unless it has it. */
+#define UPDATE_CLUSTER \
+	"UPDATE power_action.cluster c " \
+	"SET status = v.status, status_source = v.source, " \
+	"status_changed_at = CASE " \
+	"WHEN c.status OPERATOR(pg_catalog.=) v.status " \
+	"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END " \
+	"FROM given v " \
+	"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id " \
+	/* what is gone for good does not become unknown */ \
+	"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' " \
+	"AND v.status OPERATOR(pg_catalog.=) 'unknown') " \
+	"AND (c.status OPERATOR(pg_catalog.<>) v.status " \
+	"OR c.status_source OPERATOR(pg_catalog.<>) v.source) "
+
+/* the columns "row_id", "status" and "source" */
+static void
+give_cluster(PaGiven *given, const PaClusterChange *change)
+{
+	pa_given_row_id(given, 0, &change->row);
+	pa_given_text(given, 1, pa_power_state_name(change->status));
+	pa_given_text(given, 2, change->from_agent ? "agent" : "accepted");
+}
+
+void
+pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
+{
+	static const PaColumn columns[] = {
+		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID},
+		{"cluster_id", TEXTOID}, {"place", INT4OID}
+	};
+	static PaPlan plan = {
+		UPDATE_CLUSTER
+		/* it may be another's row by now; a function is no look-up */
+		"AND pg_catalog.texteq(c.cluster_id, v.cluster_id) "
+		/* who locked it last, if anybody did, has ended */
+		"AND pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $1 "
+		"RETURNING v.place",
+		1, {INT4OID}
+	};
+	PaGiven		given;
+	PaResult	result;
+	int			caller_timeout = LockTimeout;
+	Datum		oldest_age;
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		if (!ItemPointerIsValid(&changes[i]->row))
+			continue;
+		give_cluster(&given, changes[i]);
+		pa_given_text(&given, 3, changes[i]->cluster_id);
+		pa_given_int32(&given, 4, i, false);
+		pa_given_add(&given);
+	}
+
+	/* of the oldest transaction that may be running */
+	oldest_age = Int32GetDatum((int32) (GetStableLatestTransactionId() -
+										GetActiveSnapshot()->xmin));
+	pa_inventory_writing_outcome = true;
+	LockTimeout = LOCK_WAIT_MS;
+	PG_TRY();
+	{
+		pa_plan_execute_given(&plan, &oldest_age, NULL, &given, &result);
+		for (uint64 i = 0; i < result.count; i++)
+			changes[pa_row_int32(&result.rows[i], 1)]->written = true;
+		pa_plan_finish(&result);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = caller_timeout;
+		pa_inventory_writing_outcome = false;
+	}
+	PG_END_TRY();
+	pa_given_end(&given);
+}
+
+void
+pa_cluster_store_lock(PaClusterChange **changes, int count)
+{
+	static PaPlan plan = {
+		"SELECT n.n, c.ctid FROM pg_catalog.unnest($1) WITH ORDINALITY "
+		"AS n(cluster_id, n) "
+		"CROSS JOIN LATERAL (SELECT c.ctid FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id "
+		"FOR NO KEY UPDATE SKIP LOCKED) c",
+		1, {TEXTARRAYOID}
+	};
+	const char **ids = palloc(sizeof(char *) * Max(count, 1));
+	Datum		argument;
+	PaResult	result;
+
+	for (int i = 0; i < count; i++)
+	{
+		ids[i] = changes[i]->cluster_id;
+		changes[i]->locked = false;
+	}
+	argument = pa_text_array(ids, count);
+	pa_plan_execute(&plan, &argument, NULL, false, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+	{
+		PaClusterChange *change =
+			changes[pa_row_int64(&result.rows[i], 1) - 1];
+
+		change->row = pa_row_tid(&result.rows[i], 2);
+		change->locked = true;
+	}
+	pa_plan_finish(&result);
+}
+
+int
+pa_cluster_store_drop_earlier(PaClusterChange **changes, int count)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		last = true;
+
+		for (int n = i + 1; n < count && last; n++)
+			last = !ItemPointerEquals(&changes[i]->row, &changes[n]->row);
+		if (last)
+			changes[kept++] = changes[i];
+	}
+	return kept;
+}
+
+void
+pa_cluster_store_find(const char **cluster_ids, int count, bool *found)
+{
+	static PaPlan plan = {
+		"SELECT n.n FROM pg_catalog.unnest($1) WITH ORDINALITY "
+		"AS n(cluster_id, n) "
+		"CROSS JOIN LATERAL (SELECT FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c",
+		1, {TEXTARRAYOID}
+	};
+	Datum		argument = pa_text_array(cluster_ids, count);
+	PaResult	result;
+
+	memset(found, 0, sizeof(bool) * count);
+	pa_plan_execute(&plan, &argument, NULL, true, 0, &result);
+	for (uint64 i = 0; i < result.count; i++)
+		found[pa_row_int64(&result.rows[i], 1) - 1] = true;
+	pa_plan_finish(&result);
+}
+
+/* columns of what is written of an instance */
+static const PaColumn instance_columns[] = {
+	{"row_id", TIDOID}, {"cluster_id", TEXTOID}, {"instance_id", TEXTOID},
+	{"status", TEXTOID}, {"place", INT4OID}
+};
+
+/* an instance that is to be written */
+typedef struct InstancePlace
+{
+	const PaClusterChange *change;
+	int			number;
+} InstancePlace;
+
+static void
+give_instance(PaGiven *given, const InstancePlace *place)
+{
+	const PaClusterChange *change = place->change;
+	int			n = place->number;
+
+	pa_given_text(given, 1, change->cluster_id);
+	pa_given_text(given, 2, change->instance_ids[n]);
+	pa_given_text(given, 3, pa_power_state_name(change->instance_states[n]));
+	pa_given_add(given);
+}
+
+/*
+ * Writes the instances whose rows are where they were; returns how many others
+ * there are, and in *others which.
+ */
+static int
+write_instances_in_place(const InstancePlace *places, int count, int *others)
+{
+	static PaPlan plan = {
+		"UPDATE power_action.instance i SET status = v.status "
+		"FROM given v "
+		"WHERE i.ctid OPERATOR(pg_catalog.=) v.row_id "
+		"AND pg_catalog.texteq(i.instance_id, v.instance_id) "
+		"AND pg_catalog.texteq(i.cluster_id, v.cluster_id) "
+		"AND i.status OPERATOR(pg_catalog.<>) v.status "
+		"RETURNING v.place"
+	};
+	static const ItemPointerData nowhere;
+	PaGiven		given;
+	PaResult	result;
+	int			left;
+
+	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
+	for (int i = 0; i < count; i++)
+	{
+		const ItemPointerData *rows = places[i].change->instance_rows;
+
+		pa_given_row_id(&given, 0,
+						rows ? &rows[places[i].number] : &nowhere);
+		pa_given_int32(&given, 4, i, false);
+		give_instance(&given, &places[i]);
+	}
+	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	left = pa_plan_not_returned(&result, count, others);
+	pa_plan_finish(&result);
+	pa_given_end(&given);
+	return left;
+}
+
+static void
+write_instances(PaClusterChange **changes, int count)
+{
+	static PaPlan plan = {
+		"UPDATE power_action.instance i SET status = v.status "
+		"FROM given v "
+		"WHERE i.cluster_id OPERATOR(pg_catalog.=) ANY (ARRAY[v.cluster_id]) "
+		"AND i.instance_id OPERATOR(pg_catalog.>=) v.instance_id "
+		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
+		"AND i.status OPERATOR(pg_catalog.<>) v.status",
+	};
+	int			total = 0;
+	int			wanted = 0;
+	InstancePlace *places;
+	int		   *others;
+	int			left;
+	PaGiven		given;
+
+	for (int i = 0; i < count; i++)
+		total += changes[i]->instance_count;
+	if (total == 0)
+		return;
+	places = palloc_extended(sizeof(InstancePlace) * total, MCXT_ALLOC_HUGE);
+	others = palloc(sizeof(int) * total);
+	for (int i = 0; i < count; i++)
+		for (int n = 0; n < changes[i]->instance_count; n++)
+		{
+			if (changes[i]->instance_states[n] < 0)
+				continue;
+			places[wanted].change = changes[i];
+			places[wanted++].number = n;
+		}
+
+	left = write_instances_in_place(places, wanted, others);
+
+	/* those that have it already are among them */
+	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
+	given.nulls[0] = given.nulls[4] = true;
+	for (int i = 0; i < left; i++)
+		give_instance(&given, &places[others[i]]);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
+}
+
+void
+pa_cluster_store_write(PaClusterChange **changes, int count)
+{
+	static const PaColumn columns[] = {
+		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID}
+	};
+	static PaPlan plan = {UPDATE_CLUSTER};
+	PaGiven		given;
+
+	if (count == 0)
+		return;
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		if (changes[i]->written)
+			continue;
+		give_cluster(&given, changes[i]);
+		pa_given_add(&given);
+	}
+
+	/* tells the triggers of the inventory that these are the agent's words */
+	pa_inventory_writing_outcome = true;
+	PG_TRY();
+	{
+		write_instances(changes, count);
+		pa_plan_run_given(&plan, &given);
+	}
+	PG_FINALLY();
+	{
+		pa_inventory_writing_outcome = false;
+	}
+	PG_END_TRY();
+	pa_given_end(&given);
+}
