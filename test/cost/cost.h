@@ -3,9 +3,10 @@
  * test/cost/cost.h
  *		Counts the instructions of an operation, under callgrind.
  *
- * A program is one file, test/cost/NAME_cost.c; it calls cost_count for each
- * operation.  Test/cost/run starts it under valgrind, reads the counts and
- * compares them with test/cost/instructions.
+ * A program is one file, test/cost/NAME_cost.c, whose first line says which
+ * objects it is linked with; it calls cost_count for each operation.  The
+ * script test/cost/run starts it under valgrind, reads the counts and compares
+ * them with test/cost/instructions.
  *
  * The instructions are those of the operation with all that it calls, the
  * C library among it; not those of the kernel.  Texts that are read or compared
