@@ -340,6 +340,23 @@ run-fuzz: $(fuzz_programs)
 		--exec 'test/fuzz/run $(variant)' $(fuzz_sources)
 
 # ----------------------------------------------------------------------
+# Instructions, counted
+#
+# Of the programs as they are installed, without a sanitizer.
+# ----------------------------------------------------------------------
+
+cost_sources = $(wildcard test/cost/*_cost.c)
+cost_programs = $(cost_sources:%.c=$(variant)/%)
+
+ifneq ($(filter run-cost,$(MAKECMDGOALS)),)
+$(foreach source,$(cost_sources),$(eval $(call unit_rule,$(source))))
+endif
+
+.PHONY: run-cost
+run-cost: $(cost_programs)
+	@CC='$(CC)' prove $(if $(VERBOSE),--verbose) test/cost/run :: $(cost_programs)
+
+# ----------------------------------------------------------------------
 # Static analysis
 # ----------------------------------------------------------------------
 
