@@ -459,6 +459,9 @@ pa_ec2_order_begin(PaHttpTask *task)
 			pa_ec2_item_finish(item);
 		}
 	}
+	/* who looked for withdrawn orders before could not find it */
+	if (atomic_load(&request->withdrawn))
+		atomic_store(&account->withdrawn, true);
 	pa_ec2_account_pump(account);
 	pa_ec2_account_settle(account);
 }
