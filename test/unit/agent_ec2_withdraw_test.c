@@ -368,9 +368,12 @@ withdraw_some(void *data)
 
 	for (int i = first; i < COUNT; i += 3)
 	{
-		/* one thread at once, one while calls are made: those that stay make 9 */
+		/*
+		 * One thread at once, one while calls are made: four fail, and
+		 * those that stay make nine more.
+		 */
 		if (first > 0)
-			wait_for_calls(1 + i / 20);
+			wait_for_calls(4 + i / 20);
 		withdraw(&orders[i]);
 	}
 	return NULL;

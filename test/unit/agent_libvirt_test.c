@@ -531,7 +531,7 @@ test_withdrawals(void)
 	set(&deaf, true);
 	open_site(&site, hypervisor_uri, "confirm_wait = 60s\nstop_timeout = 60s");
 	send_call(&site, &other, PA_PROVIDER_STOP, "c", "running", 0);
-	wait_for_number(&shutdowns, 1);
+	wait_until(&site, "running", "stopping");
 	send_call(&site, &call, PA_PROVIDER_START, "c", "running other", SECOND * 60);
 	is_string(describe(&site, "off"), "stopped", "it had time for a look");
 	creates = 0;

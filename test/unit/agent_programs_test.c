@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "program/clock.h"
@@ -269,6 +270,8 @@ test_withdrawals(void)
 	is_number(run.process.end, PA_PROCESS_WITHDRAWN, "withdrawn before it was taken up");
 	free(run.output);
 	is_number(rmdir(directory), 0, "a program that was never started");
+	snprintf(script, sizeof(script), "until [ -e %s ]; do sleep 0.01; done; echo its end",
+			 directory);
 
 	/* the loop is in the end of one program when another is given to it */
 	begin(&blocking, "echo");
@@ -285,25 +288,24 @@ test_withdrawals(void)
 	free(run.output);
 	free(blocking.output);
 
-	begin(&run, "read -r line; echo $line");
-	run.process.input = "to its end\n";
-	run.process.input_length = strlen(run.process.input);
+	/* each program that is done tells that the loop has looked round */
+	begin(&run, script);
 	pa_process_start(loop, &run.process);
-	begin(&blocking, "echo");
-	finish(&blocking);
-	free(blocking.output);
+	prints("echo", "\n", "it runs");
 	pa_process_withdraw(loop, &run.process);
+	prints("echo", "\n", "it is withdrawn");
+	if (mkdir(directory, 0700) != 0)
+		ok(false, "no directory");
 	wait_for(&run);
-	is_string(run.output, "to its end\n", "one that runs goes on");
+	rmdir(directory);
+	is_string(run.output, "its end\n", "one that runs goes on to its end");
 	is_number(run.process.end, PA_PROCESS_EXITED, "and is not ended");
 	free(run.output);
 
 	begin(&run, "sleep 600 & echo $!; wait");
 	run.process.interruptible = true;
 	pa_process_start(loop, &run.process);
-	begin(&blocking, "echo");
-	finish(&blocking);
-	free(blocking.output);
+	prints("echo", "\n", "one more runs");
 	pa_process_withdraw(loop, &run.process);
 	wait_for(&run);
 	is_number(run.process.end, PA_PROCESS_WITHDRAWN, "unless it may be interrupted");
