@@ -307,6 +307,18 @@ begin_round(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* the provider has looked which of its orders are withdrawn */
+static void
+withdraw_and_wait(Order *order)
+{
+	static Order question;
+
+	withdraw(order);
+	submit(&question, COUNT - 1, PA_PROVIDER_DESCRIBE);
+	withdraw(&question);
+	status_of(&question);
+}
+
 /*
  * Tests
  */
@@ -329,7 +341,7 @@ test_one_by_one(void)
 	withdraw(&orders[3]);
 	is_number(status_of(&orders[3]), PA_STATUS_CANCELLED, "a question");
 	/* two instances of it are in the call, one is not */
-	withdraw(&orders[0]);
+	withdraw_and_wait(&orders[0]);
 	hold(false);
 	is_number(status_of(&orders[0]), PA_STATUS_OK, "one in a call");
 	is_number(taken_of(0), PER_ORDER, "goes on to its end, all of it");
@@ -342,7 +354,7 @@ test_one_by_one(void)
 	set(&to_throttle, 1);
 	submit(&orders[4], 4, PA_PROVIDER_STOP);
 	wait_for_calls(1);
-	withdraw(&orders[4]);
+	withdraw_and_wait(&orders[4]);
 	hold(false);
 	is_number(status_of(&orders[4]), PA_STATUS_CANCELLED, "a call that is throttled");
 	is_number(taken_of(4), 0, "was no order");
@@ -352,7 +364,7 @@ test_one_by_one(void)
 	set(&to_lose, 1);
 	submit(&orders[5], 5, PA_PROVIDER_STOP);
 	wait_for_calls(1);
-	withdraw(&orders[5]);
+	withdraw_and_wait(&orders[5]);
 	hold(false);
 	is_number(status_of(&orders[5]), PA_STATUS_OK, "a call that is lost may have been one");
 	ok(taken_of(5) > PER_ORDER, "and is made again");
@@ -360,6 +372,30 @@ test_one_by_one(void)
 }
 
 static Order orders[COUNT];
+
+/* each is withdrawn while it is on its way to the loop */
+static void
+test_quick_succession(void)
+{
+	int			good = 0;
+
+	begin_round();
+	open_account("max_connections = 1");
+	hold(true);
+	submit(&orders[0], 0, PA_PROVIDER_STOP);
+	wait_for_calls(1);
+	for (int i = 1; i < COUNT; i++)
+	{
+		submit(&orders[i], i, PA_PROVIDER_STOP);
+		withdraw(&orders[i]);
+	}
+	for (int i = 1; i < COUNT; i++)
+		good += status_of(&orders[i]) == PA_STATUS_CANCELLED;
+	is_number(good, COUNT - 1, "none is overlooked");
+	hold(false);
+	is_number(status_of(&orders[0]), PA_STATUS_OK, "the one before them");
+	close_account();
+}
 
 static void *
 withdraw_some(void *data)
@@ -444,6 +480,8 @@ main(void)
 	signal(SIGPIPE, SIG_IGN);
 	open_cloud();
 	test_one_by_one();
+	for (int i = 0; i < 5; i++)
+		test_quick_succession();
 	for (int i = 0; i < 3; i++)
 		test_races();
 	test_close();
