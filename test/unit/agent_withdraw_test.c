@@ -130,5 +130,8 @@ main(int argc, char **argv)
 	test_once("--threads 4", "with four threads");
 	snprintf(state, sizeof(state), "--threads 2 --state %s", path_of("state"));
 	test_once(state, "with a store");
+	unlink(path_of("program"));
+	unlink(path_of("accounts"));
+	unlink(path_of("ran"));
 	return end_tests();
 }
