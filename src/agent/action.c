@@ -391,7 +391,7 @@ give_noted_order(PaAction *action)
 		(!at_once || action->request.status == PA_STATUS_OK))
 	{
 		call->executed = true;
-		pa_service_log_start(action->service, action, call);
+		pa_service_log_order(action->service, PA_LOG_START, action, call);
 	}
 	if (at_once)
 		pa_action_continue(action);
@@ -421,6 +421,28 @@ give_order(PaAction *action)
 		pa_durability_await(&action->service->durability, &action->wait,
 							action->noted, false, number_stored))
 		give_noted_order(action);
+}
+
+/*
+ * The provider has let go of an action that nobody waited for.  True: of an
+ * order that somebody has come for since, so it is given again, after what is
+ * known now of its number.
+ */
+static bool
+take_back(PaAction *action)
+{
+	PaService  *service = action->service;
+
+	if (action->request.verb != PA_PROVIDER_DESCRIBE)
+		pa_service_log_order(service, PA_LOG_WITHDRAWN, action, action->creator);
+	if (action->callers == NULL)
+		return false;
+	action->lane->begun--;
+	action->begun = false;
+	action->withdrawn = false;
+	action->noted = pa_durability_ticket(&service->durability);
+	give_order(action);
+	return true;
 }
 
 static void
@@ -469,6 +491,9 @@ pa_action_continue(PaAction *action)
 	}
 	if (!laggards_asked)
 	{
+		if (action->withdrawn && request->status == PA_STATUS_CANCELLED &&
+			take_back(action))
+			return;
 		if (request->status != PA_STATUS_OK)
 		{
 			fail_callers(action, request->status,
@@ -539,6 +564,19 @@ pa_action_join(PaAction *action, PaCall *call)
 	action->callers = call;
 }
 
+/* nobody waits for what the provider has */
+static void
+withdraw(PaAction *action)
+{
+	PaService  *service = action->service;
+
+	/* the states of laggards are part of the reply to an order that was given */
+	if (action->withdrawn || action->request.instances != action->instances)
+		return;
+	action->withdrawn = true;
+	pa_provider_withdraw(service->provider, &action->request);
+}
+
 void
 pa_action_leave(PaAction *action, PaCall *call)
 {
@@ -548,8 +586,13 @@ pa_action_leave(PaAction *action, PaCall *call)
 		link = &(*link)->next_waiting;
 	*link = call->next_waiting;
 	call->action = NULL;
-	if (action->callers != NULL || action->begun || action->answered)
+	if (action->callers != NULL || action->answered)
 		return;
+	if (action->begun)
+	{
+		withdraw(action);
+		return;
+	}
 	if (action->takes_turns && action->lane->running != action)
 		leave_queue(action->lane, action);
 	end(action);

@@ -7,8 +7,17 @@
  * One order a cluster is under way at a time; the next ones wait in the order
  * of their arrival, which is that of their numbers: the ledger has refused
  * the others.  An action belongs to no call: its caller may go, another may
- * join by repeating the request.  What nobody waits for any more is dropped
- * if it has not begun, and carried to its end if it has.
+ * join by repeating the request.
+ *
+ * What nobody waits for any more is dropped if it has not begun, and
+ * withdrawn from the provider if it has: an order that the cloud has seen
+ * goes on to its end and its reply is remembered, one that it has not is
+ * forgotten, as is every order that failed.  If somebody joins before the
+ * provider is done with a withdrawn order, it is given again after that.
+ * Until then it keeps its cluster's turn: no two orders ever overlap.
+ *
+ * The number of an order that was dropped or withdrawn stays the highest
+ * seen (ledger.h).
  *
  * With a store, the provider gets an order only when its number is on disk,
  * and callers get an answer only when that is: whatever happens to the agent
@@ -65,6 +74,7 @@ struct PaAction
 	PaLane	   *lane;			/* NULL: a question */
 	bool		takes_turns;
 	bool		begun;			/* the provider has it, or had it */
+	bool		withdrawn;		/* from the provider */
 	bool		answered;		/* callers have their reply, or it is stored */
 	uint64_t	noted;			/* ticket of the order's number */
 	PaDurableWait wait;			/* for the number, or for the reply */
@@ -101,7 +111,7 @@ extern bool pa_action_start(struct PaService *service, struct PaCall *call,
 /* another call waits for the same */
 extern void pa_action_join(PaAction *action, struct PaCall *call);
 
-/* a caller has gone; drops the action if it was the last and nothing began */
+/* a caller has gone; drops or withdraws the action if it was the last */
 extern void pa_action_leave(PaAction *action, struct PaCall *call);
 
 /* frees an action that will never be done: the provider has been closed */

@@ -240,6 +240,7 @@ pa_ec2_account_pump(PaEc2Account *account)
 {
 	PaTimers   *timers = pa_http_loop_timers(account->loop);
 
+	pa_ec2_order_withdraw(account);
 	while (account->in_flight < account->max_connections)
 	{
 		int64_t		now = pa_clock_now();

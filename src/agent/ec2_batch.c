@@ -43,6 +43,7 @@ take(PaEc2Batch *batch, PaEc2Item *item)
 
 	pa_ec2_list_remove(item);
 	pa_ec2_list_push(&batch->items, item, true);
+	item->in_order_call = batch->verb != PA_PROVIDER_DESCRIBE;
 	item->seen = false;
 	item->reason = NULL;
 	if (!knows(batch, id, hash))

@@ -64,7 +64,7 @@ pa_ec2_list_remove(PaEc2Item *item)
 	else
 		list->last = item->previous;
 	item->list = NULL;
-	item->in_call = false;
+	item->in_call = item->in_order_call = false;
 }
 
 static PaInstanceState
@@ -311,7 +311,12 @@ answer(PaEc2Order *order)
 	request->status = PA_STATUS_OK;
 	request->error = 0;
 	request->message = NULL;
-	if (order->unreached > 0 && order->ordered == 0)
+	if (order->unreached > 0 && order->let_go)
+	{
+		request->status = PA_STATUS_CANCELLED;
+		request->message = PA_PROVIDER_WITHDRAWN;
+	}
+	else if (order->unreached > 0 && order->ordered == 0)
 	{
 		request->status = order->status;
 		request->message = order->problem;
@@ -330,20 +335,61 @@ answer(PaEc2Order *order)
 	request->done(request);
 }
 
-/* its time is up: what is in a call is waited for, nothing else begins */
+/* what is in a call is waited for */
 static void
-time_is_up(PaTimer *timer)
+begin_nothing_more(PaEc2Order *order)
 {
-	PaEc2Order *order = PA_CONTAINER(timer, PaEc2Order, timer);
-	PaEc2Account *account = order->account;
-
 	order->late = true;
 	for (size_t i = 0; i < order->request->instance_count; i++)
 	{
 		if (!order->items[i].done && !order->items[i].in_call)
 			pa_ec2_item_give_up(&order->items[i]);
 	}
-	pa_ec2_account_settle(account);
+}
+
+static void
+time_is_up(PaTimer *timer)
+{
+	PaEc2Order *order = PA_CONTAINER(timer, PaEc2Order, timer);
+
+	begin_nothing_more(order);
+	pa_ec2_account_settle(order->account);
+}
+
+/* whatever becomes of it now, the cloud has no part of the order */
+static bool
+is_untouched(const PaEc2Order *order)
+{
+	if (!is_order(order))
+		return true;
+	if (order->ordered > 0 || order->in_doubt)
+		return false;
+	for (size_t i = 0; i < order->request->instance_count; i++)
+	{
+		if (order->items[i].in_order_call)
+			return false;
+	}
+	return true;
+}
+
+void
+pa_ec2_order_withdraw(PaEc2Account *account)
+{
+	if (!atomic_exchange(&account->withdrawn, false) && !account->in_question)
+		return;
+	account->in_question = false;
+	for (PaEc2Order *order = account->orders; order; order = order->next)
+	{
+		if (order->late || !atomic_load(&order->request->withdrawn))
+			continue;
+		if (is_untouched(order))
+		{
+			order->let_go = true;
+			begin_nothing_more(order);
+		}
+		else
+			account->in_question |= order->ordered == 0 && !order->in_doubt;
+	}
 }
 
 void
@@ -413,6 +459,9 @@ pa_ec2_order_begin(PaHttpTask *task)
 			pa_ec2_item_finish(item);
 		}
 	}
+	/* who looked for withdrawn orders before could not find it */
+	if (atomic_load(&request->withdrawn))
+		atomic_store(&account->withdrawn, true);
 	pa_ec2_account_pump(account);
 	pa_ec2_account_settle(account);
 }

@@ -66,6 +66,7 @@ fail_all(PaEc2Batch *batch, const char *text)
 		PaEc2Item  *item = batch->items.last;
 
 		trouble(item, PA_STATUS_UNAVAILABLE, text);
+		item->order->in_doubt |= item->in_order_call;
 		if (++item->failures >= MAX_FAILURES)
 			pa_ec2_item_give_up(item);
 		else

@@ -13,6 +13,12 @@
  *	                                    ^                 |
  *	                                    +---- moving -----+-> done
  *
+ * A withdrawn order leaves all lists unless the cloud may have taken a part
+ * of it: an item is in a call, or was in one that had no answer that counts.
+ * What such a call comes to is looked at when it is over: an order that was
+ * throttled is no order yet.  What is in a Describe is waited for, as others
+ * share the call.
+ *
  * All of it lives in the thread of the HTTP loop, without locks.
  *
  *-------------------------------------------------------------------------
@@ -49,6 +55,7 @@ struct PaEc2Item
 	PaEc2Item  *next;
 	PaInstanceState state;		/* as far as known */
 	bool		in_call;		/* the list is a batch's */
+	bool		in_order_call;	/* and that one's call is an order */
 	bool		ordered;		/* the cloud took the order */
 	bool		refused;		/* and will not; message says why */
 	bool		done;
@@ -79,6 +86,8 @@ struct PaEc2Order
 	size_t		unreached;		/* done, but not for a reason of their own */
 	bool		alone;			/* shares no call with other orders */
 	bool		late;			/* nothing more is begun for it */
+	bool		in_doubt;		/* a call may have ordered it, or not */
+	bool		let_go;			/* withdrawn before the cloud took any of it */
 	bool		refused;		/* as a whole, by the cloud */
 	int			status;			/* gRPC's, of the latest trouble; OK: none */
 	const char *problem;
@@ -137,6 +146,10 @@ struct PaEc2Account
 	int			region_count;
 	PaEc2Order *orders;
 	PaEc2Order *marked;			/* to be looked at before we return */
+	PaHttpTask	withdrawal;
+	atomic_bool withdrawal_posted;
+	atomic_bool withdrawn;		/* some orders are, since we last looked */
+	bool		in_question;	/* some were when we last looked, in a call */
 	PaEc2Batch *batches;
 	PaEc2Batch *paged;			/* with pages to come */
 	int			in_flight;
@@ -161,6 +174,9 @@ extern void pa_ec2_list_remove(PaEc2Item *item);
 
 /* takes an order up; its request is all that it has */
 extern void pa_ec2_order_begin(PaHttpTask *task);
+
+/* lets go of withdrawn orders that the cloud cannot have taken */
+extern void pa_ec2_order_withdraw(PaEc2Account *account);
 
 /*
  * An item waits for a call of this kind, in front of the others; or is given

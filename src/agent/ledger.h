@@ -87,7 +87,13 @@ extern void *pa_ledger_owner(const PaLedgerEntry *entry);
 extern void pa_ledger_finish(PaLedger *ledger, PaLedgerEntry *entry,
 							 const uint8_t *reply, size_t length);
 
-/* nothing was done: the request may come again as a new one */
+/*
+ * Nothing was done: the request may come again as a new one.  Its order
+ * stays the highest seen all the same.  It is the sender's latest, carried
+ * out or not: with an older one let in again, a delayed call could do what
+ * the sender has given up; and whatever the sender sends from now on, this
+ * request once more or another, has a later one.
+ */
 extern void pa_ledger_forget(PaLedger *ledger, PaLedgerEntry *entry);
 
 /* the reply of a DONE entry; never NULL */

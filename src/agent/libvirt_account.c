@@ -216,12 +216,10 @@ answer(PaLibvirtOrder *order)
 	request->done(request);
 }
 
-/* its time is up, whatever it is in */
+/* answers an order, whatever it is in */
 static void
-limit_is_reached(PaTimer *timer)
+give_up(PaLibvirtOrder *order)
 {
-	PaLibvirtOrder *order = PA_CONTAINER(timer, PaLibvirtOrder, limit);
-
 	answer(order);
 	if (order->in_call)
 	{
@@ -231,6 +229,12 @@ limit_is_reached(PaTimer *timer)
 	}
 	unqueue(order);
 	pa_libvirt_order_free(order);
+}
+
+static void
+limit_is_reached(PaTimer *timer)
+{
+	give_up(PA_CONTAINER(timer, PaLibvirtOrder, limit));
 }
 
 static void
@@ -283,6 +287,12 @@ go_on(PaLibvirtOrder *order)
 
 	if (order->abandoned)
 		account->abandoned--;
+	if (pa_libvirt_order_let_go(order))
+	{
+		answer(order);
+		pa_libvirt_order_free(order);
+		return;
+	}
 	if (!pa_libvirt_order_wanted(order))
 	{
 		/* at the end, those that are not answered are forgotten */
@@ -491,5 +501,23 @@ pa_libvirt_account_submit(PaLibvirtAccount *account,
 			pa_memory_copy_string(request->instances[i].instance_id);
 	pa_libvirt_account_set_timer(account, &order->limit, limit, limit_is_reached);
 	pa_libvirt_account_queue(account, order);
+	pthread_mutex_unlock(&account->lock);
+}
+
+void
+pa_libvirt_account_withdraw(PaLibvirtAccount *account,
+							PaProviderRequest *request)
+{
+	PaLibvirtOrder *order;
+
+	pthread_mutex_lock(&account->lock);
+	for (order = account->orders; order != NULL; order = order->next)
+	{
+		if (order->request == request)
+			break;
+	}
+	/* one whose call is under way is looked at when that has returned */
+	if (order != NULL && pa_libvirt_order_let_go(order))
+		give_up(order);
 	pthread_mutex_unlock(&account->lock);
 }

@@ -191,6 +191,8 @@ call_failed(PaLibvirtOrder *order, PaLibvirtItem *item, PaInstanceState state,
 	bool		lost = virConnectIsAlive(connection) != 1;
 
 	pthread_mutex_lock(&account->lock);
+	order->in_doubt |= lost && order->ordering;
+	order->ordering = false;
 	if (lost)
 		pa_libvirt_order_trouble(order, PA_STATUS_UNAVAILABLE, text);
 	else if (denied && order->ordered == 0 && !order->forced)
@@ -279,7 +281,10 @@ next_of_start(PaLibvirtOrder *order, PaLibvirtItem *item, const Look *look)
 
 	/* the last order counts */
 	if (shutdown != NULL)
+	{
+		order->disarmed |= shutdown->force;
 		shutdown->force = false;
+	}
 	if (look->state == VIR_DOMAIN_SHUTDOWN ||
 		(shutdown != NULL && (!shutdown->expired || shutdown->forcing)))
 	{
@@ -451,6 +456,7 @@ static void
 ordered(PaLibvirtOrder *order, PaLibvirtItem *item, const Look *look, Next next)
 {
 	pthread_mutex_lock(&order->account->lock);
+	order->ordering = false;
 	pa_libvirt_item_ordered(order, item);
 	if (next == CALL_SHUTDOWN)
 		remember_shutdown(order->account, look);
@@ -477,6 +483,7 @@ pa_libvirt_domain_step(PaLibvirtOrder *order, PaLibvirtItem *item,
 		pthread_mutex_lock(&account->lock);
 		if (pa_libvirt_order_wanted(order))
 			next = next_call(order, item, &look);
+		order->ordering = next != NOTHING;
 		pthread_mutex_unlock(&account->lock);
 		if (next == NOTHING)
 		{
@@ -502,6 +509,9 @@ pa_libvirt_domain_step(PaLibvirtOrder *order, PaLibvirtItem *item,
 				virDomainFree(look.domain);
 				return go_on;
 			}
+			pthread_mutex_lock(&account->lock);
+			order->ordering = false;
+			pthread_mutex_unlock(&account->lock);
 		}
 		virDomainFree(look.domain);
 	}

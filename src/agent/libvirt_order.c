@@ -59,7 +59,18 @@ pa_libvirt_order_free(PaLibvirtOrder *order)
 bool
 pa_libvirt_order_wanted(const PaLibvirtOrder *order)
 {
-	return (order->request != NULL || order->forced) && !order->account->closing;
+	return (order->request != NULL || order->forced) &&
+		!order->account->closing && !pa_libvirt_order_let_go(order);
+}
+
+bool
+pa_libvirt_order_let_go(const PaLibvirtOrder *order)
+{
+	if (order->request == NULL || !atomic_load(&order->request->withdrawn))
+		return false;
+	return order->verb == PA_PROVIDER_DESCRIBE ||
+		(order->ordered == 0 && !order->ordering && !order->in_doubt &&
+		 !order->disarmed);
 }
 
 void
@@ -119,7 +130,12 @@ pa_libvirt_order_answer(PaLibvirtOrder *order)
 	request->status = PA_STATUS_OK;
 	request->error = 0;
 	request->message = NULL;
-	if (unreached > 0)
+	if (unreached > 0 && pa_libvirt_order_let_go(order))
+	{
+		request->status = PA_STATUS_CANCELLED;
+		request->message = PA_PROVIDER_WITHDRAWN;
+	}
+	else if (unreached > 0)
 	{
 		if (order->status == PA_STATUS_OK || order->in_call)
 			pa_libvirt_order_trouble(order, PA_STATUS_UNAVAILABLE,

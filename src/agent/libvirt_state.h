@@ -9,6 +9,8 @@
  * late, whatever the workers are stuck in.  An order that was answered while
  * a call was under way is *abandoned*: its worker makes no further call for
  * it, and until that call has returned no other order of its cluster begins.
+ * So it is with a withdrawn order, unless the hypervisor may have taken a part
+ * of it, or it has changed what becomes of an earlier one.
  *
  *	submit -> queue -> a worker's step -> resting -> queue ... -> answered
  *
@@ -61,6 +63,9 @@ typedef struct PaLibvirtOrder
 	bool		in_call;		/* a worker has it */
 	bool		abandoned;		/* answered while a worker had it */
 	bool		hopeless;		/* no use to go on before it is answered */
+	bool		ordering;		/* a call that orders is under way */
+	bool		in_doubt;		/* such a call was lost with its connection */
+	bool		disarmed;		/* it took an earlier stop its force */
 	int			status;			/* gRPC's, of the latest trouble; OK: none */
 	char	   *problem;
 	int64_t		confirm_until;	/* us of pa_clock_now; 0: no step was made */
@@ -124,6 +129,10 @@ struct PaLibvirtAccount
 extern void pa_libvirt_account_submit(PaLibvirtAccount *account,
 									  PaProviderRequest *request);
 
+/* nobody waits for a request any more, which may be done already */
+extern void pa_libvirt_account_withdraw(PaLibvirtAccount *account,
+										PaProviderRequest *request);
+
 /* starts the keeper; false, with the reason, if that fails */
 extern bool pa_libvirt_account_open(PaLibvirtAccount *account, char *problem,
 									size_t size);
@@ -181,6 +190,9 @@ extern void pa_libvirt_item_finish(PaLibvirtOrder *order, PaLibvirtItem *item,
 /* why it does not get on; copied */
 extern void pa_libvirt_order_trouble(PaLibvirtOrder *order, int status,
 									 const char *problem);
+
+/* withdrawn, and the hypervisor has no part of it */
+extern bool pa_libvirt_order_let_go(const PaLibvirtOrder *order);
 
 /* fills in the answer; the request is the caller's again */
 extern PaProviderRequest *pa_libvirt_order_answer(PaLibvirtOrder *order);

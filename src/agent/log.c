@@ -34,6 +34,12 @@ struct PaLog
 	char		buffer[BUFFER_SIZE];
 };
 
+static const char *const event_names[] = {
+	[PA_LOG_START] = "start",
+	[PA_LOG_WITHDRAWN] = "withdrawn",
+	[PA_LOG_END] = "end"
+};
+
 static const char *const method_names[] = {
 	[PA_METHOD_POWER_ON] = "PowerOnCluster",
 	[PA_METHOD_POWER_OFF] = "PowerOffCluster",
@@ -199,7 +205,7 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 	if (BUFFER_SIZE - log->used < LONGEST_LINE)
 		pa_log_flush(log);
 	add_time(log);
-	add_text(log, line->end ? ",\"event\":\"end\"" : ",\"event\":\"start\"");
+	add_field(log, "event", event_names[line->event]);
 	add_field(log, "method", method_names[line->method]);
 	add_field(log, "request_id", line->request_id);
 	add_text(log, ",\"attempt\":");
@@ -228,7 +234,7 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 	add_number(log, line->instances);
 	add_text(log, ",\"in_flight_same_cluster\":");
 	add_signed(log, line->in_flight);
-	if (line->end)
+	if (line->event == PA_LOG_END)
 		add_end(log, line);
 	add_text(log, "}\n");
 	if (log->sync)

@@ -5,18 +5,21 @@
  *
  * Not locked: written under the server's lock.
  *
- * Two kinds of lines, told apart by "event":
+ * Three kinds of lines, told apart by "event":
  *
  *	start	the agent gave an order to its provider.  There is exactly one for
  *			every order that was given, whatever became of its call.
+ *	withdrawn
+ *			an order was taken back after its start line, as nobody waited for
+ *			it any more and the cloud had seen nothing of it
  *	end		a call was answered, or its client gave up.  There is exactly one
  *			for every call that reached a method of the service, and for every
  *			call that was refused for want of a token; of a call that dies
  *			with the agent there is none.
  *
- * Both kinds have all of these:
+ * All kinds have all of these:
  *	time		UTC, RFC 3339 with microseconds
- *	event		start or end
+ *	event		start, withdrawn or end
  *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
  *				unknown for others that were refused
  *	request_id, cluster_id, account, source, requester
@@ -25,8 +28,9 @@
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named
  *	in_flight_same_cluster
- *				start: how many other orders for the cluster the provider had
- *				not done with; anything but 0 is an overlap in the cloud.
+ *				start, withdrawn: how many other orders for the cluster the
+ *				provider had not done with; anything but 0 is an overlap in
+ *				the cloud.
  *				end: how many other orders for the cluster, not counting
  *				repetitions of this request, the agent had not done with when
  *				the call came; anything but 0 is an overlap of the sender's
@@ -58,9 +62,16 @@
 
 typedef struct PaLog PaLog;
 
+typedef enum PaLogEvent
+{
+	PA_LOG_START,
+	PA_LOG_WITHDRAWN,
+	PA_LOG_END
+} PaLogEvent;
+
 typedef struct PaLogLine
 {
-	bool		end;			/* else start */
+	PaLogEvent	event;
 	PaMethod	method;
 	const char *request_id;
 	const char *cluster_id;

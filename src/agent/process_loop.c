@@ -41,6 +41,7 @@ struct PaProcessLoop
 	PaTimers	timers;
 	PaProcess  *running;
 	size_t		count;			/* of them */
+	atomic_bool withdrawn;		/* some of them may be */
 
 	pthread_mutex_t lock;		/* for the rest */
 	PaProcess  *first_posted;
@@ -321,6 +322,12 @@ take_up(PaProcessLoop *loop, PaProcess *process)
 	process->output = NULL;
 	process->output_length = process->errors_length = 0;
 	process->capacity = process->written = 0;
+	if (atomic_load(&process->withdrawn))
+	{
+		process->end = PA_PROCESS_WITHDRAWN;
+		process->done(process);
+		return;
+	}
 	memset(&process->timer, 0, sizeof(process->timer));
 	process->previous = NULL;
 	process->next = loop->running;
@@ -362,6 +369,16 @@ take_posted(PaProcessLoop *loop)
 		process = next;
 	}
 	return !ending;
+}
+
+static void
+end_withdrawn(PaProcessLoop *loop)
+{
+	for (PaProcess *process = loop->running; process; process = process->next)
+	{
+		if (process->interruptible && atomic_load(&process->withdrawn))
+			stop(process, PA_PROCESS_WITHDRAWN);
+	}
 }
 
 static int
@@ -419,6 +436,8 @@ turn(PaProcessLoop *loop)
 		}
 	}
 	free(entries);
+	if (atomic_exchange(&loop->withdrawn, false))
+		end_withdrawn(loop);
 	pa_timer_run(&loop->timers, pa_clock_now());
 }
 
@@ -477,6 +496,14 @@ pa_process_start(PaProcessLoop *loop, PaProcess *process)
 	loop->last_posted = process;
 	pthread_mutex_unlock(&loop->lock);
 	eventfd_write(loop->event, 1);
+}
+
+void
+pa_process_withdraw(PaProcessLoop *loop, PaProcess *process)
+{
+	atomic_store(&process->withdrawn, true);
+	if (!atomic_exchange(&loop->withdrawn, true))
+		eventfd_write(loop->event, 1);
 }
 
 void

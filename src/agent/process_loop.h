@@ -14,6 +14,8 @@
 #ifndef PA_AGENT_PROCESS_LOOP_H
 #define PA_AGENT_PROCESS_LOOP_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,12 +32,13 @@ typedef enum PaProcessEnd
 	PA_PROCESS_SIGNALLED,		/* code: the signal that ended it */
 	PA_PROCESS_TIMED_OUT,
 	PA_PROCESS_TALKATIVE,		/* its output was beyond the limit */
+	PA_PROCESS_WITHDRAWN,		/* before it began; or it was ended for that */
 	PA_PROCESS_NOT_STARTED		/* code: an errno */
 } PaProcessEnd;
 
 typedef struct PaProcess
 {
-	/* from the caller, who owns it; unchanged until it is done */
+	/* from the caller, who owns and has zeroed it; unchanged until it is done */
 	char	  **arguments;		/* the program's path first, NULL last */
 	char	  **environment;	/* NULL last */
 	const char *input;			/* for its standard input */
@@ -43,6 +46,7 @@ typedef struct PaProcess
 	size_t		output_limit;	/* bytes */
 	int64_t		deadline;		/* us of pa_clock_now */
 	int64_t		grace;			/* us from SIGTERM to SIGKILL */
+	bool		interruptible;	/* ended when it is withdrawn */
 
 	/* in the loop's thread */
 	void		(*done) (struct PaProcess *process);
@@ -57,6 +61,7 @@ typedef struct PaProcess
 
 	/* the loop's own */
 	PaProcessLoop *loop;
+	atomic_bool withdrawn;
 	pid_t		pid;
 	int			pidfd;
 	int			pipes[3];		/* ours of its standard ones; -1: closed */
@@ -72,6 +77,14 @@ extern PaProcessLoop *pa_process_loop_create(char *problem, size_t size);
 
 /* from any thread */
 extern void pa_process_start(PaProcessLoop *loop, PaProcess *process);
+
+/*
+ * From any thread, for one that was given to the loop: it is not started any
+ * more; one that runs goes on, unless it is interruptible.  "done" is called
+ * in any case, and may have been: the process must still be there until this
+ * returns.
+ */
+extern void pa_process_withdraw(PaProcessLoop *loop, PaProcess *process);
 
 /*
  * Ends what runs, by SIGTERM and after the grace by SIGKILL, and the thread.

@@ -11,14 +11,19 @@
  *
  * The agent sends at most one START or STOP a cluster at a time, never two
  * with the same request id, and remembers the answers: a provider needs no
- * memory of its own for that.  Requests cannot be taken back: once begun, an
- * order is carried to its end even if its caller has gone.
+ * memory of its own for that.
+ *
+ * A request can be withdrawn when nobody waits for it any more.  What the
+ * cloud may have seen of an order by then goes on to its end, all of it, and
+ * is answered as ever; an order of which it has seen nothing ends without
+ * one, with CANCELLED, and so does a question.  Either way "done" is called.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PA_AGENT_PROVIDER_H
 #define PA_AGENT_PROVIDER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,8 +72,9 @@ typedef struct PaProviderRequest
 	/*
 	 * From the provider.  status is a gRPC status code: anything but OK says
 	 * that nothing was ordered and why; only UNAVAILABLE and UNKNOWN may come
-	 * after a part, or all, of an order that may be given again.  error is for an order that the cloud
-	 * refused as a whole; instances that did not follow are told one by one.
+	 * after a part, or all, of an order that may be given again, and CANCELLED
+	 * only after a withdrawal.  error is for an order that the cloud refused
+	 * as a whole; instances that did not follow are told one by one.
 	 */
 	int			status;
 	int			error;
@@ -80,6 +86,9 @@ typedef struct PaProviderRequest
 	 */
 	void		(*done) (struct PaProviderRequest *request);
 
+	/* zeroed by the caller; then only pa_provider_withdraw sets it */
+	atomic_bool withdrawn;
+
 	void	   *provider_data;	/* the provider's own, while it has the request */
 } PaProviderRequest;
 
@@ -89,6 +98,17 @@ typedef struct PaProvider
 
 	/* true: done already, and "done" will not be called */
 	bool		(*submit) (struct PaProvider *provider, PaProviderRequest *request);
+
+	/*
+	 * A request that was not done at once has been withdrawn; the flag says
+	 * so already.  Under the server's lock, as submit: it must not block, but
+	 * may call "done".  That may have been called before, in another thread,
+	 * without the caller having gone on: the request is still there, until
+	 * this returns, and there is nothing to do.  NULL: no order can be taken
+	 * back, and no question takes long.
+	 */
+	void		(*withdraw) (struct PaProvider *provider,
+							 PaProviderRequest *request);
 
 	/*
 	 * Called under the server's lock, as submit is, soon after something was
@@ -108,5 +128,17 @@ typedef struct PaProvider
 	 */
 	void		(*close) (struct PaProvider *provider);
 } PaProvider;
+
+/* what a withdrawn request without an order tells */
+#define PA_PROVIDER_WITHDRAWN	"nothing was ordered: nobody waited for it any more"
+
+/* for the caller: nobody waits for a request any more that is not done yet */
+static inline void
+pa_provider_withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	atomic_store(&request->withdrawn, true);
+	if (provider->withdraw != NULL)
+		provider->withdraw(provider, request);
+}
 
 #endif							/* PA_AGENT_PROVIDER_H */

@@ -362,6 +362,11 @@ process_done(PaProcess *process)
 								 "was killed because it printed more than %zu bytes",
 								 process->output_limit));
 			break;
+		case PA_PROCESS_WITHDRAWN:
+			request->status = PA_STATUS_CANCELLED;
+			request->error = 0;
+			request->message = PA_PROVIDER_WITHDRAWN;
+			break;
 		case PA_PROCESS_NOT_STARTED:
 			fail(run, process->code == EAGAIN || process->code == ENOMEM ||
 				 process->code == EMFILE || process->code == ENFILE ?
@@ -391,6 +396,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 	memset(run, 0, sizeof(*run));
 	run->command = command;
 	run->request = request;
+	request->provider_data = run;
 	make_arguments(run);
 	if (command->by_input)
 		make_input(run);
@@ -400,11 +406,20 @@ submit(PaProvider *provider, PaProviderRequest *request)
 	run->process.done = process_done;
 	run->process.deadline = pa_clock_now() + command->timeout;
 	/* an order that was begun is not cut short because nobody waits for it */
-	if (request->verb == PA_PROVIDER_DESCRIBE &&
+	run->process.interruptible = request->verb == PA_PROVIDER_DESCRIBE;
+	if (run->process.interruptible &&
 		request->deadline < run->process.deadline)
 		run->process.deadline = request->deadline;
 	pa_process_start(command->loop, &run->process);
 	return false;
+}
+
+static void
+withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	Run		   *run = request->provider_data;
+
+	pa_process_withdraw(run->command->loop, &run->process);
 }
 
 static void
@@ -437,6 +452,7 @@ create(const PaAccount *account, const PaProviderSetup *setup, void *shared,
 
 	command->provider.name = "command";
 	command->provider.submit = submit;
+	command->provider.withdraw = withdraw;
 	command->provider.close = close_command;
 	command->program = split(account, "program");
 	for (int i = 0; i < 3; i++)

@@ -199,6 +199,31 @@ submit(PaProvider *provider, PaProviderRequest *request)
 }
 
 static void
+look_for_withdrawn(PaHttpTask *task)
+{
+	PaEc2Account *account = PA_CONTAINER(task, PaEc2Account, withdrawal);
+
+	/* from now on it may be posted again */
+	atomic_store(&account->withdrawal_posted, false);
+	pa_ec2_account_pump(account);
+	pa_ec2_account_settle(account);
+}
+
+/*
+ * The order may be answered, and gone, before the loop comes to it: the loop
+ * looks which of its orders are withdrawn.
+ */
+static void
+withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	PaEc2Account *account = PA_CONTAINER(provider, PaEc2Account, provider);
+
+	atomic_store(&account->withdrawn, true);
+	if (!atomic_exchange(&account->withdrawal_posted, true))
+		pa_http_loop_post(account->loop, &account->withdrawal);
+}
+
+static void
 keys_ready(void *data)
 {
 	pa_ec2_account_pump(data);
@@ -244,6 +269,8 @@ create(const PaAccount *configured, const PaProviderSetup *setup, void *shared,
 
 	account->provider.name = "ec2";
 	account->provider.submit = submit;
+	account->provider.withdraw = withdraw;
+	account->withdrawal.run = look_for_withdrawn;
 	account->provider.close = close_ec2;
 	account->account = configured;
 	account->loop = shared;

@@ -62,6 +62,13 @@ submit(PaProvider *provider, PaProviderRequest *request)
 }
 
 static void
+withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	pa_libvirt_account_withdraw(PA_CONTAINER(provider, PaLibvirtAccount,
+											 provider), request);
+}
+
+static void
 close_libvirt(PaProvider *provider)
 {
 	pa_libvirt_account_close(PA_CONTAINER(provider, PaLibvirtAccount, provider));
@@ -75,6 +82,7 @@ create(const PaAccount *configured, const PaProviderSetup *setup, void *shared,
 
 	account->provider.name = "libvirt";
 	account->provider.submit = submit;
+	account->provider.withdraw = withdraw;
 	account->provider.close = close_libvirt;
 	account->uri = pa_memory_copy_string(pa_account_text(configured, "uri"));
 	account->max_workers = (int) pa_account_number(configured, "max_calls");

@@ -72,6 +72,9 @@ typedef struct Routed
 	PaProviderRequest inner;
 	PaProviderRequest *outer;
 	Route	   *route;
+	bool		waiting;		/* in the route's queue */
+	bool		given;			/* to the route's provider */
+	struct Routed *previous;
 	struct Routed *next;
 } Routed;
 
@@ -139,8 +142,35 @@ submit_to(Route *route, Routed *routed)
 		copy_answer(routed);
 		return true;
 	}
+	routed->given = true;
 	route->in_flight++;
 	return false;
+}
+
+static void
+enter_queue(Route *route, Routed *routed)
+{
+	routed->waiting = true;
+	routed->previous = route->last_waiting;
+	if (route->last_waiting != NULL)
+		route->last_waiting->next = routed;
+	else
+		route->first_waiting = routed;
+	route->last_waiting = routed;
+}
+
+static void
+leave_queue(Route *route, Routed *routed)
+{
+	routed->waiting = false;
+	if (routed->previous != NULL)
+		routed->previous->next = routed->next;
+	else
+		route->first_waiting = routed->next;
+	if (routed->next != NULL)
+		routed->next->previous = routed->previous;
+	else
+		route->last_waiting = routed->previous;
 }
 
 static bool
@@ -161,19 +191,37 @@ submit(PaProvider *provider, PaProviderRequest *request)
 		return true;
 	}
 	routed = pa_arena_allocate(request->arena, sizeof(*routed));
+	memset(routed, 0, sizeof(*routed));
 	routed->inner = *request;
 	routed->inner.done = request_done;
 	routed->outer = request;
 	routed->route = route;
-	routed->next = NULL;
+	request->provider_data = routed;
 	if (route->in_flight < route->limit)
 		return submit_to(route, routed);
-	if (route->last_waiting != NULL)
-		route->last_waiting->next = routed;
-	else
-		route->first_waiting = routed;
-	route->last_waiting = routed;
+	enter_queue(route, routed);
 	return false;
+}
+
+/*
+ * The route of a request that its provider has is there as long as the caller
+ * does not go on: it is closed after all of its requests are done, in
+ * "resume", and the caller goes on right behind that.
+ */
+static void
+withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	Routed	   *routed = request->provider_data;
+
+	if (routed->given)
+		pa_provider_withdraw(routed->route->provider, &routed->inner);
+	else if (routed->waiting)
+	{
+		leave_queue(routed->route, routed);
+		request->status = PA_STATUS_CANCELLED;
+		request->message = PA_PROVIDER_WITHDRAWN;
+		request->done(request);
+	}
 }
 
 static void
@@ -183,9 +231,7 @@ send_waiting(Route *route)
 	{
 		Routed	   *routed = route->first_waiting;
 
-		route->first_waiting = routed->next;
-		if (route->first_waiting == NULL)
-			route->last_waiting = NULL;
+		leave_queue(route, routed);
 		if (submit_to(route, routed))
 			routed->outer->done(routed->outer);
 	}
@@ -334,6 +380,8 @@ hand_over(Route *from, Route *to)
 	to->first_waiting = from->first_waiting;
 	to->last_waiting = from->last_waiting;
 	from->first_waiting = from->last_waiting = NULL;
+	for (Routed *routed = to->first_waiting; routed; routed = routed->next)
+		routed->route = to;
 	send_waiting(to);
 }
 
@@ -480,6 +528,7 @@ pa_provider_router_create(const char *path, const PaProviderType *const *types,
 
 	router->provider.name = "accounts";
 	router->provider.submit = submit;
+	router->provider.withdraw = withdraw;
 	router->provider.resume = resume;
 	router->provider.reload = reload;
 	router->provider.close = close_router;

@@ -172,10 +172,10 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 }
 
 void
-pa_service_log_start(PaService *service, const PaAction *action,
-					 const PaCall *call)
+pa_service_log_order(PaService *service, PaLogEvent event,
+					 const PaAction *action, const PaCall *call)
 {
-	PaLogLine	line = {.end = false};
+	PaLogLine	line = {.event = event};
 
 	if (service->log == NULL)
 		return;
@@ -187,7 +187,7 @@ static void
 log_end(PaService *service, const PaCall *call, int status, const int *error,
 		const char *message)
 {
-	PaLogLine	line = {.end = true};
+	PaLogLine	line = {.event = PA_LOG_END};
 
 	if (service->log == NULL)
 		return;

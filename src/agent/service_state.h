@@ -57,8 +57,8 @@ extern void pa_service_fail(PaService *service, PaCall *call, int status,
 extern void pa_service_store_problem(PaService *service, char *problem,
 									 size_t size);
 
-/* writes the start line of an order */
-extern void pa_service_log_start(PaService *service, const PaAction *action,
-								 const PaCall *call);
+/* writes the start line of an order, or that it was withdrawn */
+extern void pa_service_log_order(PaService *service, PaLogEvent event,
+								 const PaAction *action, const PaCall *call);
 
 #endif							/* PA_AGENT_SERVICE_STATE_H */

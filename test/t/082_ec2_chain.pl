@@ -31,21 +31,26 @@ sub section
 }
 
 write_accounts($accounts,
-	section('prod', confirm_wait => 0) . section('waits', confirm_wait => '60s'));
+	section('prod', confirm_wait => 0) . section('waits', confirm_wait => '60s')
+	  . section('narrow', confirm_wait => 0, max_connections => 1));
 
 my $site = new_site('main', agent => [ '--accounts', $accounts ]);
 my $node = $site->{node};
 
 add_account($site, 'waits', 'agent');
 add_account($site, 'stranger', 'agent');
+add_account($site, 'narrow', 'agent');
 value($site, q{
 	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name, region)
 	VALUES ('web', 'web', 'prod', 'eu-west-1'), ('db', 'db', 'waits', 'eu-west-1'),
-		   ('none', 'none', 'stranger', 'eu-west-1');
+		   ('none', 'none', 'stranger', 'eu-west-1'),
+		   ('sent', 'sent', 'narrow', 'eu-west-1'),
+		   ('unsent', 'unsent', 'narrow', 'eu-west-1');
 	INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name, region)
 	SELECT 'c-' || n, 'c-' || n, 'prod', 'eu-west-1' FROM generate_series(1, 40) n;
 	INSERT INTO power_action.instance (cluster_id, instance_id)
-	VALUES ('web', 'i-0001'), ('web', 'i-0002'), ('db', 'i-0003'), ('none', 'i-0004');
+	VALUES ('web', 'i-0001'), ('web', 'i-0002'), ('db', 'i-0003'), ('none', 'i-0004'),
+		   ('sent', 'i-0005'), ('unsent', 'i-0006');
 	INSERT INTO power_action.instance (cluster_id, instance_id)
 	SELECT 'c-' || n, 'i-' || lpad(to_hex(4096 + 6 * n + m), 4, '0')
 	FROM generate_series(1, 40) n, generate_series(0, 5) m});
@@ -53,7 +58,7 @@ control($cloud,
 	keys => { AK => 'SK' },
 	pending => 0.3, stopping => 0.3, latency => 0.02,
 	instances => {
-		(map { ("i-000$_" => 'running') } 1 .. 4),
+		(map { ("i-000$_" => 'running') } 1 .. 6),
 		(map { (sprintf('i-%04x', 4096 + $_) => 'running') } 6 .. 245)
 	});
 
@@ -108,6 +113,21 @@ my $told = control($cloud);
 is( scalar(grep { $told->{instances}{$_} ne 'stopped' }
 		  grep { /^i-1/ } keys %{ $told->{instances} }),
 	0, 'all their instances have stopped');
+
+# An event is cancelled before the cloud has seen its order
+control($cloud, forget => \1, hold => \1);
+my $sent = request($site, 'power_off', 'sent');
+wait_until('the cloud has the call', sub { control($cloud)->{active} > 0 });
+my $unsent = request($site, 'power_off', 'unsent');
+agent_lines($site->{agent}, 'unsent', 'start', 1);
+value($site, "SELECT power_action.cancel($unsent)");
+is(finish($site, $unsent), 'cancelled|unknown', 'a cancelled event');
+agent_lines($site->{agent}, 'unsent', 'withdrawn', 1);
+control($cloud, hold => \0);
+is(finish($site, $sent), 'success|confirmed', 'the one before it');
+is( join(' ', map { @{ $_->{ids} } } grep { $_->{action} eq 'StopInstances' }
+			@{ control($cloud)->{log} }),
+	'i-0005', 'is all that the cloud has seen');
 
 ok_consistent($site);
 done_testing();

@@ -20,7 +20,7 @@ use PowerActionTest;
 
 our @EXPORT = qw(
   cloud_tests_possible start_cloud stop_cloud control write_accounts
-  start_calls send_calls take_answers call states_of);
+  start_calls send_calls take_answers cancel_calls call states_of);
 
 my $python = '/usr/bin/python3';
 my $here = Cwd::abs_path(dirname(__FILE__));
@@ -157,6 +157,16 @@ sub send_calls
 	}
 	$calls->{handle}->pump_nb;
 	return @ids;
+}
+
+# Cancels calls, by id; their answers are CANCELLED unless they came before.
+sub cancel_calls
+{
+	my ($calls, @ids) = @_;
+
+	$calls->{input} .= $json->encode({ cancel => $_ }) . "\n" for @ids;
+	$calls->{handle}->pump_nb;
+	return;
 }
 
 # Waits for the answers to calls, by id.

@@ -5,9 +5,10 @@
 #
 #   id, method, account, region, cluster, instances
 #   request_id   (the id)
+#   source, order   the latter as three numbers
 #   timeout      s (30)
 #
-# and writes an object for each when it is over: id, status, details and, if
+# or {"cancel": id}, and writes an object for each when it is over: id, status, details and, if
 # the status is OK, error, message and states {instance: [state, message]}.
 
 import json
@@ -43,6 +44,16 @@ def message_classes():
             field("cluster_id", 3, "STRING"),
             field("instances_id_list", 4, "STRING", repeated=True),
             field("request_id", 101, "STRING"),
+            field("order", 102, "MESSAGE", of=".agent.Order"),
+            field("source", 103, "STRING"),
+        ],
+    )
+    file.message_type.add(
+        name="Order",
+        field=[
+            field("timeline", 1, "UINT64"),
+            field("epoch", 2, "UINT64"),
+            field("counter", 3, "UINT64"),
         ],
     )
     file.message_type.add(
@@ -89,8 +100,12 @@ def tell(call, future):
 
 def main():
     channel = grpc.insecure_channel(sys.argv[1])
+    futures = {}
     for line in sys.stdin:
         call = json.loads(line)
+        if "cancel" in call:
+            futures.pop(call["cancel"]).cancel()
+            continue
         method = channel.unary_unary(
             "/agent.AgentService/" + call["method"],
             request_serializer=Request.SerializeToString,
@@ -102,8 +117,11 @@ def main():
             cluster_id=call["cluster"],
             instances_id_list=call["instances"],
             request_id=call.get("request_id", str(call["id"])),
+            source=call.get("source", ""),
         )
-        future = method.future(request, timeout=call.get("timeout", 30), wait_for_ready=True)
+        for name, number in zip(("timeline", "epoch", "counter"), call.get("order", [])):
+            setattr(request.order, name, number)
+        futures[call["id"]] = future = method.future(request, timeout=call.get("timeout", 30), wait_for_ready=True)
         future.add_done_callback(lambda future, call=call: tell(call, future))
 
 

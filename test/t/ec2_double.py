@@ -17,6 +17,7 @@
 #   pending, stopping   s that a start and a stop take
 #   lag         s that Describe is behind
 #   latency     s before each answer of the API
+#   hold        true: calls of the API wait, with no effect yet, for false
 #   page        instances in an answer at the most
 #   clock       s that the cloud's clock is ahead
 #   faults      a list of {action, code, message, status, times, ids, drop,
@@ -94,6 +95,8 @@ class Cloud:
         self.log = []
         self.active = 0
         self.most_active = 0
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def control(self, wanted):
         with self.lock:
@@ -106,6 +109,8 @@ class Cloud:
                          "page", "clock", "faults", "role", "role_keys", "role_life"):
                 if name in wanted:
                     setattr(self, name, wanted[name])
+            if "hold" in wanted:
+                (self.go_on.clear if wanted["hold"] else self.go_on.set)()
             if wanted.get("forget"):
                 self.log.clear()
                 self.most_active = 0
@@ -360,6 +365,7 @@ class Handler(BaseHTTPRequestHandler):
             cloud.most_active = max(cloud.most_active, cloud.active)
         try:
             time.sleep(cloud.latency)
+            cloud.go_on.wait()
             status, text = cloud.act(self, body)
         except Refusal as refusal:
             status, text = refusal.status, (

@@ -437,6 +437,7 @@ state_of(const Call *call, const char *instance)
 }
 
 /* checks the status, and frees the call */
+__attribute__((unused))
 static bool
 expect_status(Call *call, grpc_status_code status, const char *message,
 			  const char *name)
@@ -451,6 +452,7 @@ expect_status(Call *call, grpc_status_code status, const char *message,
 }
 
 /* checks the state of i-1, of two, and frees the call */
+__attribute__((unused))
 static bool
 expect_state(Call *call, int state, const char *name)
 {

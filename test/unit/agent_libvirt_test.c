@@ -486,6 +486,138 @@ test_hanging(void)
 	ok(true, "and leaves by itself");
 }
 
+static const char withdrawn[] = "1 " PA_PROVIDER_WITHDRAWN;
+
+static void
+test_withdrawals(void)
+{
+	Site		site;
+	Call		call;
+	Call		other;
+
+	/* behind an order that hangs in its call */
+	open_site(&site, hypervisor_uri, "max_calls = 1");
+	describe(&site, "running");
+	set(&hanging, true);
+	send_call(&site, &other, PA_PROVIDER_STOP, "c", "running other", 0);
+	wait_for_number(&held, 1);
+	send_call(&site, &call, PA_PROVIDER_START, "d", "off", 0);
+	pa_provider_withdraw(site.provider, &call.request);
+	is_string(answer_to(&call), withdrawn, "an order that waits for a thread");
+	send_call(&site, &call, PA_PROVIDER_DESCRIBE, "d", "off", 0);
+	pa_provider_withdraw(site.provider, &call.request);
+	is_string(answer_to(&call), withdrawn, "a question that does");
+	pa_provider_withdraw(site.provider, &other.request);
+	ok(!is(&other.done), "the order in its call is not let go");
+	set(&hanging, false);
+	is_string(answer_to(&other), "stopped stopped", "and goes on, all of it");
+	is_number(number_of(&shutdowns), 2, "each domain was asked");
+	is_number(number_of(&creates), 0, "nothing was done for the other order");
+	start(&site, "running other");
+
+	/* the call of a withdrawn order fails: that was no order */
+	set(&hanging, true);
+	send_call(&site, &other, PA_PROVIDER_STOP, "c", "running other", 0);
+	wait_for_number(&held, 1);
+	pa_provider_withdraw(site.provider, &other.request);
+	set(&dead, true);
+	set(&hanging, false);
+	is_string(answer_to(&other), "stopped stopped",
+			  "one that was lost in its call may have been taken, and goes on");
+	start(&site, "running other");
+	close_site(&site);
+
+	/* while it rests */
+	set(&deaf, true);
+	open_site(&site, hypervisor_uri, "confirm_wait = 60s\nstop_timeout = 60s");
+	send_call(&site, &other, PA_PROVIDER_STOP, "c", "running", 0);
+	wait_until(&site, "running", "stopping");
+	send_call(&site, &call, PA_PROVIDER_START, "c", "running other", SECOND * 60);
+	is_string(describe(&site, "off"), "stopped", "it had time for a look");
+	creates = 0;
+	pa_provider_withdraw(site.provider, &call.request);
+	is_string(answer_to(&call), withdrawn, "an order that waits for a shutdown");
+	is_number(number_of(&creates), 0, "did nothing");
+	pa_provider_withdraw(site.provider, &other.request);
+	is_string(describe(&site, "running"), "stopping", "one that was taken");
+	ok(!is(&other.done), "is waited for until the end");
+	close_site(&site);
+	pa_arena_empty(&other.arena);
+
+	/* a start that has changed what becomes of the stop before it */
+	open_site(&site, hypervisor_uri,
+			  "confirm_wait = 0\nstop_timeout = 300ms\nforce_stop = yes\nmax_calls = 1");
+	stop(&site, "running");
+	send_call(&site, &call, PA_PROVIDER_START, "c", "running", 0);
+	/* the only thread has looked for the start by then */
+	describe(&site, "off");
+	pa_provider_withdraw(site.provider, &call.request);
+	is_string(answer_to(&call), "running",
+			  "a start that has taken a stop its force goes on");
+	is_number(number_of(&destroys), 0, "there is none");
+	set(&deaf, false);
+	close_site(&site);
+}
+
+typedef struct Racer
+{
+	Site	   *site;
+	Call	   *calls;
+	int			count;
+} Racer;
+
+static void *
+withdraw_all(void *data)
+{
+	Racer	   *racer = data;
+
+	for (int i = 0; i < racer->count; i++)
+	{
+		if (i % 3 != 2)
+			pa_provider_withdraw(racer->site->provider, &racer->calls[i].request);
+	}
+	return NULL;
+}
+
+static void
+test_withdrawal_races(void)
+{
+	enum
+	{
+		COUNT = 60
+	};
+	static Call calls[COUNT];
+	Site		site;
+	Racer		racer = {&site, calls, COUNT};
+	pthread_t	thread;
+	int			good = 0;
+
+	open_site(&site, hypervisor_uri, "confirm_wait = 0");
+	for (int i = 0; i < COUNT; i++)
+		send_call(&site, &calls[i], (PaProviderVerb) (i % 3), "c", "running other", 0);
+	if (pthread_create(&thread, NULL, withdraw_all, &racer) != 0)
+		abort();
+	for (int i = 0; i < COUNT; i++)
+	{
+		pthread_mutex_lock(&lock);
+		while (!calls[i].done)
+			pthread_cond_wait(&change, &lock);
+		pthread_mutex_unlock(&lock);
+		if (i == COUNT - 1)
+			pthread_join(thread, NULL);
+	}
+	for (int i = 0; i < COUNT; i++)
+	{
+		const char *answer = answer_to(&calls[i]);
+
+		good += i % 3 == 2 ? calls[i].request.status == PA_STATUS_OK :
+			calls[i].request.status == PA_STATUS_OK || strcmp(answer, withdrawn) == 0 ||
+			calls[i].request.status == PA_STATUS_ABORTED;
+	}
+	is_number(good, COUNT, "all are answered, those that were not withdrawn with states");
+	close_site(&site);
+}
+
 static void
 test_connections(void)
 {
@@ -554,6 +686,8 @@ main(void)
 	test_force();
 	test_others();
 	test_hanging();
+	test_withdrawals();
+	test_withdrawal_races();
 	test_connections();
 	unlink(path);
 	return unit_done();

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "program/clock.h"
@@ -253,6 +254,92 @@ test_ends(void)
 }
 
 static void
+test_withdrawals(void)
+{
+	Run			run;
+	Run			blocking;
+	char		directory[] = "/tmp/agent_programs_test.XXXXXX";
+	char		script[200];
+
+	if (!ok(mkdtemp(directory) != NULL, "a directory"))
+		return;
+	snprintf(script, sizeof(script), "touch %s/ran", directory);
+	begin(&run, script);
+	atomic_store(&run.process.withdrawn, true);
+	finish(&run);
+	is_number(run.process.end, PA_PROCESS_WITHDRAWN, "withdrawn before it was taken up");
+	free(run.output);
+	is_number(rmdir(directory), 0, "a program that was never started");
+	snprintf(script, sizeof(script), "until [ -e %s ]; do sleep 0.01; done; echo its end",
+			 directory);
+
+	/* the loop is in the end of one program when another is given to it */
+	begin(&blocking, "echo");
+	begin(&run, "echo");
+	pthread_mutex_lock(&lock);
+	pa_process_start(loop, &blocking.process);
+	pa_process_start(loop, &run.process);
+	pa_process_withdraw(loop, &run.process);
+	pthread_mutex_unlock(&lock);
+	wait_for(&blocking);
+	wait_for(&run);
+	ok(run.process.end == PA_PROCESS_WITHDRAWN || strcmp(run.output, "\n") == 0,
+	   "in time or too late");
+	free(run.output);
+	free(blocking.output);
+
+	/* each program that is done tells that the loop has looked round */
+	begin(&run, script);
+	pa_process_start(loop, &run.process);
+	prints("echo", "\n", "it runs");
+	pa_process_withdraw(loop, &run.process);
+	prints("echo", "\n", "it is withdrawn");
+	if (mkdir(directory, 0700) != 0)
+		ok(false, "no directory");
+	wait_for(&run);
+	rmdir(directory);
+	is_string(run.output, "its end\n", "one that runs goes on to its end");
+	is_number(run.process.end, PA_PROCESS_EXITED, "and is not ended");
+	free(run.output);
+
+	begin(&run, "sleep 600 & echo $!; wait");
+	run.process.interruptible = true;
+	pa_process_start(loop, &run.process);
+	prints("echo", "\n", "one more runs");
+	pa_process_withdraw(loop, &run.process);
+	wait_for(&run);
+	is_number(run.process.end, PA_PROCESS_WITHDRAWN, "unless it may be interrupted");
+	free(run.output);
+}
+
+static void
+test_withdrawal_races(void)
+{
+	static Run	runs[MANY];
+	int			good = 0;
+
+	for (int i = 0; i < MANY; i++)
+	{
+		begin(&runs[i], "echo");
+		runs[i].process.interruptible = i % 2 == 0;
+		pa_process_start(loop, &runs[i].process);
+		if (i % 3 == 0)
+			pa_process_withdraw(loop, &runs[i].process);
+		if (i % 5 == 0)
+			pa_process_withdraw(loop, &runs[i / 2].process);
+	}
+	for (int i = 0; i < MANY; i++)
+	{
+		wait_for(&runs[i]);
+		pa_process_withdraw(loop, &runs[i].process);
+		good += runs[i].process.end == PA_PROCESS_WITHDRAWN ||
+			strcmp(runs[i].output, "\n") == 0;
+		free(runs[i].output);
+	}
+	is_number(good, MANY, "each is done once, one way or the other");
+}
+
+static void
 test_many(void)
 {
 	static Run	runs[MANY];
@@ -330,6 +417,8 @@ main(void)
 	test_surroundings();
 	test_pipes();
 	test_ends();
+	test_withdrawals();
+	test_withdrawal_races();
 	test_many();
 	test_close();
 	return unit_done();

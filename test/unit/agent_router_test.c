@@ -29,6 +29,7 @@ typedef struct Fake
 	char		label[32];
 	PaProviderRequest *taken[MOST];
 	int			count;
+	PaProviderRequest *withdrawn;	/* the last one */
 	bool		at_once;
 } Fake;
 
@@ -74,6 +75,13 @@ submit(PaProvider *provider, PaProviderRequest *request)
 }
 
 static void
+withdraw(PaProvider *provider, PaProviderRequest *request)
+{
+	PA_CONTAINER(provider, Fake, provider)->withdrawn =
+		atomic_load(&request->withdrawn) ? request : NULL;
+}
+
+static void
 close_fake(PaProvider *provider)
 {
 	for (int i = 0; i < fake_count; i++)
@@ -101,6 +109,7 @@ create(const PaAccount *account, const PaProviderSetup *setup, void *shared,
 	}
 	fake = calloc(1, sizeof(*fake));
 	fake->provider.submit = submit;
+	fake->provider.withdraw = withdraw;
 	fake->provider.close = close_fake;
 	fake->at_once = pa_account_number(account, "at_once");
 	snprintf(fake->label, sizeof(fake->label), "%s",
@@ -337,6 +346,77 @@ test_reload(void)
 }
 
 static void
+test_withdrawals(void)
+{
+	PaProvider *router = open_router("[a]\nprovider=fake\nlabel=A\nmax_parallel=1\n");
+	PaProviderRequest *sent[5];
+	PaProviderRequest *last;
+
+	for (int i = 0; i < 5; i++)
+		router->submit(router, sent[i] = request_for("a"));
+	done_count = 0;
+	pa_provider_withdraw(router, sent[2]);
+	ok(done_count == 1 && done_last == sent[2], "one that waits is done");
+	is_number(sent[2]->status, PA_STATUS_CANCELLED, "cancelled");
+	is_string(sent[2]->message, PA_PROVIDER_WITHDRAWN, "and says so");
+	pa_provider_withdraw(router, sent[2]);
+	is_number(done_count, 1, "once");
+	ok(fake("A")->withdrawn == NULL, "its provider never hears of it");
+	pa_provider_withdraw(router, sent[4]);
+	pa_provider_withdraw(router, sent[1]);
+	is_number(done_count, 3, "the first and the last of those that wait");
+	router->submit(router, last = request_for("a"));
+
+	pa_provider_withdraw(router, sent[0]);
+	is_number(done_count, 3, "one that was given away goes on");
+	ok(fake("A")->withdrawn == fake("A")->taken[0], "and its provider knows");
+	finish_first(fake("A"), "");
+	pa_provider_withdraw(router, sent[0]);
+	is_number(done_count, 4, "one that is done is not done again");
+	router->resume(router);
+	is_number(fake("A")->count, 1, "the next one has its turn");
+
+	/* what waits has a new route after that */
+	write_file("[a]\nprovider=fake\nlabel=A2\nmax_parallel=1\n");
+	router->reload(router);
+	is_number(fake("A2")->count, 1, "the one behind it goes to the new provider");
+	router->submit(router, request_for("a"));
+	pa_provider_withdraw(router, last);
+	ok(fake("A2")->withdrawn == fake("A2")->taken[0], "which hears that it is withdrawn");
+	write_file("[a]\nprovider=fake\nlabel=A3\nmax_parallel=2\n[b]\nprovider=fake\nlabel=B\n");
+	router->reload(router);
+	is_number(fake("A3")->count, 1, "one more");
+	finish_first(fake("A"), "");
+	router->resume(router);
+	ok(fake("A") == NULL, "the first provider is closed");
+	done_count = 0;
+	pa_provider_withdraw(router, last);
+	is_number(done_count, 0, "nothing waits any more");
+
+	/* handed over, and still waiting */
+	write_file("[a]\nprovider=fake\nlabel=A4\nmax_parallel=1\n");
+	for (int i = 0; i < 3; i++)
+		router->submit(router, request_for("a"));
+	router->reload(router);
+	is_number(fake("A4")->count, 1, "one of them goes to yet another provider");
+	router->submit(router, last = request_for("a"));
+	router->submit(router, request_for("a"));
+	write_file("[a]\nprovider=fake\nlabel=A5\nmax_parallel=1\n");
+	router->reload(router);
+	is_number(fake("A5")->count, 1, "and the next to one after that");
+	pa_provider_withdraw(router, last);
+	ok(done_count == 1 && last->status == PA_STATUS_CANCELLED,
+	   "one that was handed over, and still waits");
+	finish_first(fake("A4"), "");
+	finish_first(fake("A5"), "");
+	router->resume(router);
+	ok(fake("A4") == NULL, "nothing is left at the old one");
+	is_number(fake("A5")->count, 1, "the last one is not lost");
+	router->close(router);
+	free_requests();
+}
+
+static void
 test_problems(void)
 {
 	char		problem[1024];
@@ -366,6 +446,7 @@ main(void)
 	test_others();
 	test_parallel();
 	test_reload();
+	test_withdrawals();
 	test_problems();
 	unlink(path);
 	return unit_done();
