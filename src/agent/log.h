@@ -5,7 +5,7 @@
  *
  * Not locked: written under the server's lock.
  *
- * Two kinds of lines, told apart by "event":
+ * Three kinds of lines, told apart by "event":
  *
  *	start	the agent gave an order to its provider.  There is exactly one for
  *			every order that was given, whatever became of its call.
@@ -13,10 +13,13 @@
  *			for every call that reached a method of the service, and for every
  *			call that was refused for want of a token; of a call that dies
  *			with the agent there is none.
+ *	done	the provider was done with an order that no call waited for any
+ *			more: its client gave up, or was answered before.  No "end" tells
+ *			what became of such an order.
  *
- * Both kinds have all of these:
+ * All kinds have all of these:
  *	time		UTC, RFC 3339 with microseconds
- *	event		start or end
+ *	event		start, end or done
  *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
  *				unknown for others that were refused
  *	request_id, cluster_id, account, source, requester
@@ -25,18 +28,26 @@
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named
  *	in_flight_same_cluster
- *				start: how many other orders for the cluster the provider had
- *				not done with; anything but 0 is an overlap in the cloud.
+ *				start, done: how many other orders for the cluster the
+ *				provider had not done with; anything but 0 is an overlap in
+ *				the cloud.
  *				end: how many other orders for the cluster, not counting
  *				repetitions of this request, the agent had not done with when
  *				the call came; anything but 0 is an overlap of the sender's
+ *	provider	type of the provider that it was given to, null if to none
+ *	wait_us		from the receipt of the call, for "done" of the first, until
+ *				the provider was given it; 0 if it was there before; null
+ *	provider_us	from then until the provider's answer; null without one
  *
  * Only end has:
  *	executed	this call made the agent give an order, by the time it ended.
  *				An agent that only accepts gives it after the answer: then
- *				only the start line tells
+ *				only start and done tell
  *	duplicate	a repetition of a request under way or done
- *	status		name of the gRPC status; CANCELLED if the client gave up
+ *
+ * Only end and done have:
+ *	status		name of the gRPC status; CANCELLED if the client gave up;
+ *				done: as the provider has it
  *	error		of the reply; null without a reply
  *	message		of the status, or null
  *	duration_us	from the receipt of the call
@@ -58,9 +69,16 @@
 
 typedef struct PaLog PaLog;
 
+typedef enum PaLogEvent
+{
+	PA_LOG_START,
+	PA_LOG_END,
+	PA_LOG_DONE
+} PaLogEvent;
+
 typedef struct PaLogLine
 {
-	bool		end;			/* else start */
+	PaLogEvent	event;
 	PaMethod	method;
 	const char *request_id;
 	const char *cluster_id;
@@ -71,6 +89,9 @@ typedef struct PaLogLine
 	const PaOrder *order;		/* NULL: none */
 	size_t		instances;
 	int			in_flight;
+	const char *provider;		/* NULL: none */
+	int64_t		wait;			/* us; -1: none */
+	int64_t		provider_time;	/* us; -1: none */
 	bool		executed;
 	bool		duplicate;
 	int			status;
