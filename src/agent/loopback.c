@@ -71,7 +71,7 @@ pa_loopback_read(const char *text, PaLoopback *loopback, char *problem,
 	if (!pa_units_number(colon + 1, 0, 65535, &port))
 	{
 		snprintf(problem, size,
-				 "invalid port \"%.80s\": valid is a number from 0 to 65535",
+				 "invalid port \"%.80s\": valid is ADDRESS:PORT, the address in 127.0.0.0/8 or [::1], the port from 0 to 65535",
 				 colon + 1);
 		return false;
 	}
