@@ -23,7 +23,7 @@
 #define PATH				"/metrics"
 #define MAX_CONNECTIONS		16	/* more wait for one of these to end */
 #define CONNECTION_MEMORY	16384	/* bytes of each, for its request */
-#define SILENCE_LIMIT		10	/* s without a byte sent or received */
+#define SILENCE_LIMIT		5	/* s without a byte sent or received */
 #define BACKLOG				16
 
 struct PaMetricsServer
@@ -120,7 +120,7 @@ open_socket(const PaLoopback *loopback, int *port)
 	int			family = loopback->address.ss_family;
 	int			fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int			one = 1;
-	struct sockaddr_storage bound;
+	struct sockaddr_storage bound = {0};
 	socklen_t	length = sizeof(bound);
 	int			problem;
 

@@ -372,4 +372,55 @@ ok( wait_until('it ends', sub { $http->get($agent->{metrics})->{status} == 599 }
 	'and none when it has ended');
 stop_agent($agent);
 
+# ----------------------------------------------------------------------
+# A cloud
+# ----------------------------------------------------------------------
+
+my $cloud = start_cloud();
+
+write_accounts("$dir/accounts", <<"ACCOUNTS");
+[prod]
+provider = ec2
+endpoint = $cloud->{url}
+user = AKPROD
+key = secret
+confirm_wait = 60s
+poll_interval = 50ms
+ACCOUNTS
+control($cloud, keys => { AKPROD => 'secret' }, instances => { 'i-0001' => 'running' });
+$agent = start_metered_agent('--accounts', "$dir/accounts");
+my $calls = start_calls($agent);
+
+control($cloud,
+	faults => [
+		{ action => 'StopInstances', code => 'RequestLimitExceeded', status => 503, times => 2 },
+		{ action => 'StopInstances', code => 'InternalError', status => 500, times => 1 } ]);
+is(states_of(call($calls, 'off', ['i-0001'])), 'i-0001=STOPPED', 'stopped by a cloud');
+control($cloud, faults => [ { action => 'StartInstances', code => 'InsufficientInstanceCapacity', status => 500 } ]);
+like(states_of(call($calls, 'on', ['i-0001'])), qr/^InsufficientInstanceCapacity \(1\)/, 'refused by a cloud');
+is(call($calls, 'on', ['i-0001'], account => 'nobody')->{status}, 'NOT_FOUND', 'an account of nobody');
+my $samples = scrape($agent);
+my %ec2 = map { /ec2_calls_total\{action="(.*)",outcome="(.*)"/ ? ("$1 $2" => $samples->{$_}) : () }
+  keys %$samples;
+is_deeply([ @ec2{map { "StopInstances $_" } qw(ok throttled refused failed unreachable)} ],
+	[ 1, 2, 0, 1, 0 ], 'calls to the cloud');
+is($ec2{'StartInstances refused'}, 1, 'what it refuses is not its failure');
+cmp_ok($ec2{'DescribeInstances ok'}, '>', 0, 'looks');
+has_samples(
+	$agent,
+	'orders of a provider',
+	'power_agent_provider_requests_total{provider="ec2",verb="stop",outcome="OK"}' => 1,
+	'power_agent_provider_requests_total{provider="ec2",verb="start",outcome="REFUSED"}' => 1,
+	'power_agent_provider_requests_total{provider="none",verb="start",outcome="NOT_FOUND"}' => 1,
+	'power_agent_provider_requests_in_flight{provider="ec2"}' => 0);
+stop_cloud($cloud);
+is(call($calls, 'on', ['i-0001'])->{status}, 'UNAVAILABLE', 'no cloud');
+has_samples(
+	$agent,
+	'a cloud that is not there',
+	'power_agent_provider_requests_total{provider="ec2",verb="start",outcome="UNAVAILABLE"}' => 1);
+cmp_ok(scrape($agent)->{'power_agent_ec2_calls_total{action="StartInstances",outcome="unreachable"}'},
+	'>', 0, 'is counted');
+stop_agent($agent);
+
 done_testing();
