@@ -35,8 +35,9 @@
  *				repetitions of this request, the agent had not done with when
  *				the call came; anything but 0 is an overlap of the sender's
  *	provider	type of the provider that it was given to, null if to none
- *	wait_us		from the receipt of the call, for "done" of the first, until
- *				the provider was given it; 0 if it was there before; null
+ *	wait_us		from the receipt of the call (done: of the one that began the
+ *				order) until the provider was given it; 0 if it had it before,
+ *				null if it never was
  *	provider_us	from then until the provider's answer; null without one
  *
  * Only end has:
