@@ -19,7 +19,7 @@
 #include "unit.h"
 
 #define THREADS		4
-#define ROUNDS		5000
+#define ROUNDS		200000
 
 static const PaBuild build = {"1.0", "25.0.0 \"q\" \\ \n end"};
 static const PaProcessUsage usage = {
@@ -115,9 +115,9 @@ check_threads(void)
 		pthread_join(threads[i], NULL);
 	ok(consistent, "a histogram is consistent while it is counted");
 	text = written();
-	check_line(text, "power_agent_calls_total{method=\"HealthCheck\",code=\"OK\"} 20000");
-	check_line(text, "power_agent_call_duration_seconds_count{method=\"HealthCheck\"} 20000");
-	check_line(text, "power_agent_call_duration_seconds_sum{method=\"HealthCheck\"} 17.990000");
+	check_line(text, "power_agent_calls_total{method=\"HealthCheck\",code=\"OK\"} 800000");
+	check_line(text, "power_agent_call_duration_seconds_count{method=\"HealthCheck\"} 800000");
+	check_line(text, "power_agent_call_duration_seconds_sum{method=\"HealthCheck\"} 799.600000");
 	check_line(text, "power_agent_calls_in_flight{method=\"HealthCheck\"} 0");
 }
 
