@@ -19,7 +19,7 @@
 #include "unit.h"
 
 #define THREADS		4
-#define ROUNDS		200000
+#define ROUNDS		500000
 
 static const PaBuild build = {"1.0", "25.0.0 \"q\" \\ \n end"};
 static const PaProcessUsage usage = {
@@ -64,9 +64,12 @@ check_lacks(const char *text, const char *part)
 	ok(strstr(text, part) == NULL, "no %s", part);
 }
 
+static pthread_barrier_t together;
+
 static void *
 count(void *data)
 {
+	pthread_barrier_wait(&together);
 	for (int i = 0; i < ROUNDS; i++)
 	{
 		pa_metric_call_begin(PA_METHOD_HEALTH);
@@ -104,6 +107,7 @@ check_threads(void)
 	bool		consistent = true;
 	const char *text;
 
+	pthread_barrier_init(&together, NULL, THREADS);
 	for (int i = 0; i < THREADS; i++)
 	{
 		if (pthread_create(&threads[i], NULL, count, NULL) != 0)
@@ -113,11 +117,12 @@ check_threads(void)
 		consistent = rises(written()) && consistent;
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&together);
 	ok(consistent, "a histogram is consistent while it is counted");
 	text = written();
-	check_line(text, "power_agent_calls_total{method=\"HealthCheck\",code=\"OK\"} 800000");
-	check_line(text, "power_agent_call_duration_seconds_count{method=\"HealthCheck\"} 800000");
-	check_line(text, "power_agent_call_duration_seconds_sum{method=\"HealthCheck\"} 799.600000");
+	check_line(text, "power_agent_calls_total{method=\"HealthCheck\",code=\"OK\"} 2000000");
+	check_line(text, "power_agent_call_duration_seconds_count{method=\"HealthCheck\"} 2000000");
+	check_line(text, "power_agent_call_duration_seconds_sum{method=\"HealthCheck\"} 1999.000000");
 	check_line(text, "power_agent_calls_in_flight{method=\"HealthCheck\"} 0");
 }
 
