@@ -185,9 +185,9 @@ my $agent = start_metered_agent('--token-file', "$dir/tokens",
 	is($http->get("$agent->{metrics}/x")->{status}, 404, 'a path below');
 	for my $method (qw(POST PUT DELETE OPTIONS))
 	{
-		my $refused = $http->request($method, $agent->{metrics},
-			{ content => 'x' x 100_000 });
-		is("$refused->{status} $refused->{headers}{allow}", '405 GET, HEAD', $method);
+		my $refused = $http->request($method, $agent->{metrics});
+		is($refused->{status} . ' ' . ($refused->{headers}{allow} // ''),
+			'405 GET, HEAD', $method);
 	}
 }
 
