@@ -120,7 +120,12 @@ open_socket(const PaLoopback *loopback, int *port)
 	int			family = loopback->address.ss_family;
 	int			fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int			one = 1;
-	struct sockaddr_storage bound = {0};
+	union
+	{
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	}			bound = {.v6 = {0}};
 	socklen_t	length = sizeof(bound);
 	int			problem;
 
@@ -131,11 +136,10 @@ open_socket(const PaLoopback *loopback, int *port)
 		bind(fd, (const struct sockaddr *) (const void *) &loopback->address,
 			 loopback->length) == 0 &&
 		listen(fd, BACKLOG) == 0 &&
-		getsockname(fd, (struct sockaddr *) (void *) &bound, &length) == 0)
+		getsockname(fd, &bound.any, &length) == 0)
 	{
-		*port = ntohs(family == AF_INET6 ?
-					  ((struct sockaddr_in6 *) (void *) &bound)->sin6_port :
-					  ((struct sockaddr_in *) (void *) &bound)->sin_port);
+		*port = ntohs(family == AF_INET6 ? bound.v6.sin6_port :
+					  bound.v4.sin_port);
 		return fd;
 	}
 	problem = errno;
