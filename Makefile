@@ -89,6 +89,7 @@ $(call require,pkg-config libxml-2.0,the library libxml2 is missing)
 $(call require,pkg-config libseccomp,the library libseccomp is missing)
 $(call require,pkg-config sqlite3,the library SQLite is missing)
 $(call require,pkg-config jansson,the library jansson is missing)
+$(call require,pkg-config libmicrohttpd,the library libmicrohttpd is missing)
 $(if $(without_libvirt),,$(call require,pkg-config libvirt,\
 	the library libvirt is missing (LIBVIRT=no builds without it)))
 endif
@@ -194,7 +195,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lssl -lcrypto \
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lmicrohttpd -lssl -lcrypto \
 	$(if $(without_libvirt),,-lvirt)
 
 courier_program = $(variant)/power_action_courier
@@ -208,8 +209,9 @@ libvirt_objects = $(if $(without_libvirt),libvirt_absent,\
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	account account_file action arena behaviour call command_answer \
 	command_words connection durability ec2_account ec2_batch \
-	ec2_credentials ec2_order ec2_pace ec2_query ec2_result flat_json health \
-	http_loop ini_file ledger log main options plain_text process_loop \
+	ec2_credentials ec2_order ec2_pace ec2_query ec2_result exposition \
+	flat_json health http_loop ini_file ledger log loopback main method metric \
+	metrics_server options plain_text process_loop process_usage \
 	provider_command provider_ec2 provider_router provider_simulated \
 	provider_types reply_fault report request rule_file server service sigv4 \
 	status_name store store_file table timer tls token units \

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metric.h"
 #include "program/clock.h"
 #include "program/memory.h"
 #include "service_state.h"
@@ -152,6 +153,7 @@ take_caller(PaAction *action)
 	{
 		action->callers = call->next_waiting;
 		call->action = NULL;
+		call->times = action->times;
 	}
 	return call;
 }
@@ -336,6 +338,7 @@ submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 {
 	const Agent__ClusterStatusChangeRequest *request = action->creator->request;
 	PaProviderRequest *work = &action->request;
+	PaProvider *provider = action->service->provider;
 
 	memset(work, 0, sizeof(*work));
 	work->verb = verb;
@@ -347,7 +350,17 @@ submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 	work->arena = &action->creator->work_arena;
 	work->deadline = deadline(action);
 	work->done = provider_done;
-	return action->service->provider->submit(action->service->provider, work);
+	work->provider = provider->name;
+	action->asked_at = pa_clock_now();
+	action->at_once = provider->submit(provider, work);
+	if (action->times.given_at == 0)
+	{
+		action->times.given_at = action->asked_at;
+		action->times.provider = work->provider;
+	}
+	if (!action->at_once)
+		pa_metric_provider_begin(work->provider);
+	return action->at_once;
 }
 
 static void
@@ -483,7 +496,16 @@ pa_action_continue(PaAction *action)
 {
 	const PaProviderRequest *request = &action->request;
 	bool		laggards_asked = request->instances != action->instances;
+	bool		taken_back = action->withdrawn &&
+		request->status == PA_STATUS_CANCELLED && !laggards_asked;
 
+	action->times.done_at = pa_clock_now();
+	pa_metric_provider_end(request->provider, request->verb, action->at_once,
+						   request->status, request->error,
+						   action->times.done_at - action->asked_at);
+	if (request->verb != PA_PROVIDER_DESCRIBE && action->callers == NULL &&
+		!taken_back)
+		pa_service_log_done(action->service, action);
 	if (action->answered)
 	{
 		end(action);
@@ -491,8 +513,7 @@ pa_action_continue(PaAction *action)
 	}
 	if (!laggards_asked)
 	{
-		if (action->withdrawn && request->status == PA_STATUS_CANCELLED &&
-			take_back(action))
+		if (taken_back && take_back(action))
 			return;
 		if (request->status != PA_STATUS_OK)
 		{

@@ -49,6 +49,14 @@ struct PaService;
 
 typedef struct PaAction PaAction;
 
+/* when the provider had an action; us of pa_clock_now, 0: not so far */
+typedef struct PaActionTimes
+{
+	const char *provider;		/* its type; constant; NULL: none */
+	int64_t		given_at;
+	int64_t		done_at;
+} PaActionTimes;
+
 /* a cluster with anything going on */
 typedef struct PaLane
 {
@@ -84,6 +92,9 @@ struct PaAction
 	struct PaCall *callers;		/* that wait for it */
 	PaTimer		timer;
 	PaProviderRequest request;
+	bool		at_once;		/* the provider was done with it in no time */
+	int64_t		asked_at;		/* when the provider was given the request */
+	PaActionTimes times;
 	int			error;			/* of the order, as in the request */
 	const char *message;
 	PaProviderInstance *instances;	/* those that follow first */

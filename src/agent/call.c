@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "connection.h"
+#include "metric.h"
+#include "program/clock.h"
 #include "status_name.h"
 #include "units.h"
 
@@ -70,6 +72,8 @@ pa_call_answer(PaCall *call, int status, const char *details,
 		op++;
 	}
 	call->answered = true;
+	pa_metric_call_end(call->method, status,
+					   pa_clock_now() - call->received_at);
 	start_batch(call, ops, (size_t) (op - ops), &call->sent);
 	grpc_slice_unref(details_slice);
 	if (message != NULL)

@@ -52,6 +52,7 @@ struct PaCall
 	grpc_metadata_array metadata;
 	gpr_timespec deadline;
 	grpc_byte_buffer *payload;
+	int64_t		received_at;	/* us, of pa_clock_now */
 	int			closed_cancelled;
 	bool		watched;		/* PA_TAG_CLOSED is or was on its way */
 	bool		answered;
@@ -73,11 +74,11 @@ struct PaCall
 	PaAction   *action;			/* that the call waits for */
 	PaCall	   *next_waiting;	/* for the same action */
 	PaLane	   *lane;			/* only of a call that is not an action's */
-	int64_t		received_at;	/* us, of pa_clock_now */
 	int			attempt;		/* see log.h; so the next three */
 	int			in_flight;
 	bool		executed;
 	bool		duplicate;
+	PaActionTimes times;		/* of the action that it waited for */
 	PaAction	own_action;
 };
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "metric.h"
 #include "program/clock.h"
 #include "program/memory.h"
 #include "status_name.h"
@@ -306,6 +307,10 @@ failed(PaEc2Batch *batch, const char *code, const char *message)
 	PaEc2Kind	kind = pa_ec2_query_kind(batch->call.status, code);
 	const char *text;
 
+	pa_metric_ec2_call(batch->verb,
+					   kind == PA_EC2_THROTTLED ? PA_METRIC_EC2_THROTTLED :
+					   kind == PA_EC2_BROKEN ? PA_METRIC_EC2_FAILED :
+					   PA_METRIC_EC2_REFUSED);
 	if (code == NULL)
 		text = pa_arena_format(&batch->arena, "the cloud answered with HTTP status %d",
 							   batch->call.status);
@@ -420,6 +425,7 @@ pa_ec2_batch_result(PaEc2Batch *batch)
 	{
 		char		text[400];
 
+		pa_metric_ec2_call(batch->verb, PA_METRIC_EC2_UNREACHABLE);
 		snprintf(text, sizeof(text), "could not reach the cloud: %s",
 				 call->problem);
 		fail_all(batch, text);
@@ -428,6 +434,7 @@ pa_ec2_batch_result(PaEc2Batch *batch)
 	answer = pa_ec2_query_read(&arena, call->answer, call->length);
 	if (call->status == 200 && answer != NULL && answer->error_code == NULL)
 	{
+		pa_metric_ec2_call(batch->verb, PA_METRIC_EC2_OK);
 		pa_ec2_pace_succeeded(&account->pace);
 		pa_ec2_pace_succeeded(&batch->region->pace);
 		if (batch->verb == PA_PROVIDER_DESCRIBE)
@@ -436,7 +443,10 @@ pa_ec2_batch_result(PaEc2Batch *batch)
 			ordered(batch, answer);
 	}
 	else if (call->status == 200 && answer == NULL)
+	{
+		pa_metric_ec2_call(batch->verb, PA_METRIC_EC2_FAILED);
 		fail_all(batch, "the cloud's answer could not be read");
+	}
 	else if (answer != NULL)
 		failed(batch, answer->error_code, answer->error_message);
 	else

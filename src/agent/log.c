@@ -37,14 +37,8 @@ struct PaLog
 static const char *const event_names[] = {
 	[PA_LOG_START] = "start",
 	[PA_LOG_WITHDRAWN] = "withdrawn",
-	[PA_LOG_END] = "end"
-};
-
-static const char *const method_names[] = {
-	[PA_METHOD_POWER_ON] = "PowerOnCluster",
-	[PA_METHOD_POWER_OFF] = "PowerOffCluster",
-	[PA_METHOD_GET_STATE] = "GetClusterPowerState",
-	[PA_METHOD_UNKNOWN] = "unknown"
+	[PA_LOG_END] = "end",
+	[PA_LOG_DONE] = "done"
 };
 
 PaLog *
@@ -179,11 +173,22 @@ add_time(PaLog *log)
 	add_text(log, fraction);
 }
 
+/* microseconds, null if there are none */
 static void
-add_end(PaLog *log, const PaLogLine *line)
+add_duration(PaLog *log, const char *name, int64_t duration)
 {
-	add_text(log, line->executed ? ",\"executed\":true" : ",\"executed\":false");
-	add_text(log, line->duplicate ? ",\"duplicate\":true" : ",\"duplicate\":false");
+	add_text(log, ",\"");
+	add_text(log, name);
+	add_text(log, "\":");
+	if (duration >= 0)
+		add_number(log, (uint64_t) duration);
+	else
+		add_text(log, "null");
+}
+
+static void
+add_outcome(PaLog *log, const PaLogLine *line)
+{
 	add_field(log, "status", pa_status_name(line->status));
 	add_text(log, ",\"error\":");
 	if (line->error != NULL)
@@ -195,8 +200,7 @@ add_end(PaLog *log, const PaLogLine *line)
 		add_string(log, line->message);
 	else
 		add_text(log, "null");
-	add_text(log, ",\"duration_us\":");
-	add_signed(log, line->duration);
+	add_duration(log, "duration_us", line->duration);
 }
 
 void
@@ -206,7 +210,7 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 		pa_log_flush(log);
 	add_time(log);
 	add_field(log, "event", event_names[line->event]);
-	add_field(log, "method", method_names[line->method]);
+	add_field(log, "method", pa_method_name(line->method));
 	add_field(log, "request_id", line->request_id);
 	add_text(log, ",\"attempt\":");
 	if (line->attempt >= 0)
@@ -235,7 +239,18 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 	add_text(log, ",\"in_flight_same_cluster\":");
 	add_signed(log, line->in_flight);
 	if (line->event == PA_LOG_END)
-		add_end(log, line);
+	{
+		add_text(log, line->executed ? ",\"executed\":true" : ",\"executed\":false");
+		add_text(log, line->duplicate ? ",\"duplicate\":true" : ",\"duplicate\":false");
+	}
+	if (line->event == PA_LOG_END || line->event == PA_LOG_DONE)
+		add_outcome(log, line);
+	if (line->provider != NULL)
+		add_field(log, "provider", line->provider);
+	else
+		add_text(log, ",\"provider\":null");
+	add_duration(log, "wait_us", line->wait);
+	add_duration(log, "provider_us", line->provider_time);
 	add_text(log, "}\n");
 	if (log->sync)
 		pa_log_flush(log);

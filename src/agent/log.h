@@ -5,7 +5,7 @@
  *
  * Not locked: written under the server's lock.
  *
- * Three kinds of lines, told apart by "event":
+ * Four kinds of lines, told apart by "event":
  *
  *	start	the agent gave an order to its provider.  There is exactly one for
  *			every order that was given, whatever became of its call.
@@ -16,10 +16,13 @@
  *			for every call that reached a method of the service, and for every
  *			call that was refused for want of a token; of a call that dies
  *			with the agent there is none.
+ *	done	the provider was done with an order that no call waited for any
+ *			more: its client gave up, or was answered before.  No "end" tells
+ *			what became of such an order.  Not after withdrawn.
  *
  * All kinds have all of these:
  *	time		UTC, RFC 3339 with microseconds
- *	event		start, withdrawn or end
+ *	event		start, withdrawn, end or done
  *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
  *				unknown for others that were refused
  *	request_id, cluster_id, account, source, requester
@@ -28,19 +31,27 @@
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named
  *	in_flight_same_cluster
- *				start, withdrawn: how many other orders for the cluster the
- *				provider had not done with; anything but 0 is an overlap in
- *				the cloud.
+ *				start, withdrawn, done: how many other orders for the
+ *				cluster the provider had not done with; anything but 0
+ *				is an overlap in the cloud.
  *				end: how many other orders for the cluster, not counting
  *				repetitions of this request, the agent had not done with when
  *				the call came; anything but 0 is an overlap of the sender's
+ *	provider	type of the provider that it was given to, null if to none
+ *	wait_us		from the receipt of the call (done: of the one that began the
+ *				order) until the provider was given it; 0 if it had it before,
+ *				null if it never was
+ *	provider_us	from then until the provider's answer; null without one
  *
  * Only end has:
  *	executed	this call made the agent give an order, by the time it ended.
  *				An agent that only accepts gives it after the answer: then
- *				only the start line tells
+ *				only start and done tell
  *	duplicate	a repetition of a request under way or done
- *	status		name of the gRPC status; CANCELLED if the client gave up
+ *
+ * Only end and done have:
+ *	status		name of the gRPC status; CANCELLED if the client gave up;
+ *				done: as the provider has it
  *	error		of the reply; null without a reply
  *	message		of the status, or null
  *	duration_us	from the receipt of the call
@@ -66,7 +77,8 @@ typedef enum PaLogEvent
 {
 	PA_LOG_START,
 	PA_LOG_WITHDRAWN,
-	PA_LOG_END
+	PA_LOG_END,
+	PA_LOG_DONE
 } PaLogEvent;
 
 typedef struct PaLogLine
@@ -82,6 +94,9 @@ typedef struct PaLogLine
 	const PaOrder *order;		/* NULL: none */
 	size_t		instances;
 	int			in_flight;
+	const char *provider;		/* NULL: none */
+	int64_t		wait;			/* us; -1: none */
+	int64_t		provider_time;	/* us; -1: none */
 	bool		executed;
 	bool		duplicate;
 	int			status;

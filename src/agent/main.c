@@ -20,6 +20,7 @@
 
 #include "account_file.h"
 #include "connection.h"
+#include "metrics_server.h"
 #include "options.h"
 #include "program/memory.h"
 #include "provider_router.h"
@@ -105,9 +106,10 @@ write_ready_file(const char *path, const char *line)
 }
 
 static bool
-tell_ready(const PaOptions *options, int port)
+tell_ready(const PaOptions *options, int port, const PaMetricsServer *metrics)
 {
-	char		line[512];
+	char		line[640];
+	size_t		length;
 
 	if (pa_options_unix_path(options) != NULL)
 		snprintf(line, sizeof(line), "power_agent: listening on %s\n",
@@ -116,6 +118,10 @@ tell_ready(const PaOptions *options, int port)
 		snprintf(line, sizeof(line), "power_agent: listening on %.*s:%d\n",
 				 (int) (strrchr(options->listen, ':') - options->listen),
 				 options->listen, port);
+	length = strlen(line);
+	if (metrics != NULL)
+		snprintf(line + length, sizeof(line) - length,
+				 "power_agent: metrics on %s\n", pa_metrics_server_url(metrics));
 	/* who has read the line may rely on the file */
 	if (options->ready_file != NULL &&
 		!write_ready_file(options->ready_file, line))
@@ -127,7 +133,8 @@ tell_ready(const PaOptions *options, int port)
 
 /* listens until it has drained; false if it could not start */
 static bool
-run_server(const PaOptions *options, PaServer *server, char *problem, size_t size)
+run_server(const PaOptions *options, PaServer *server,
+		   const PaMetricsServer *metrics, char *problem, size_t size)
 {
 	pthread_t	signals;
 	int			port;
@@ -141,7 +148,7 @@ run_server(const PaOptions *options, PaServer *server, char *problem, size_t siz
 		fputs("power_agent: could not start a thread\n", stderr);
 		abort();
 	}
-	ready = tell_ready(options, port);
+	ready = tell_ready(options, port, metrics);
 	if (!ready)
 		pa_server_drain(server);
 	if (!pa_server_join(server))
@@ -154,6 +161,19 @@ run_server(const PaOptions *options, PaServer *server, char *problem, size_t siz
 	return ready;
 }
 
+static PaMetricsServer *
+start_metrics(const PaOptions *options, char *problem, size_t size)
+{
+	PaBuild		build = {VERSION, grpc_version_string()};
+
+	for (const PaProviderType *const *type = pa_provider_types; *type; type++)
+	{
+		if ((*type)->absent == NULL)
+			pa_metric_add_provider((*type)->name);
+	}
+	return pa_metrics_server_start(options->metrics, &build, problem, size);
+}
+
 static bool
 run(const PaOptions *options, char *problem, size_t size)
 {
@@ -164,6 +184,7 @@ run(const PaOptions *options, char *problem, size_t size)
 	PaProvider *provider = NULL;
 	PaService  *service = NULL;
 	PaServer   *server = NULL;
+	PaMetricsServer *metrics = NULL;
 	PaTls	   *tls = NULL;
 	PaLog	   *log = NULL;
 	const char *path = pa_options_unix_path(options);
@@ -215,10 +236,18 @@ run(const PaOptions *options, char *problem, size_t size)
 								store, problem, size);
 	if (service == NULL)
 		goto cleanup;
+	if (options->metrics != NULL)
+	{
+		metrics = start_metrics(options, problem, size);
+		if (metrics == NULL)
+			goto cleanup;
+	}
 	server = pa_server_create(&options->server, tls, service, &timers);
-	good = run_server(options, server, problem, size);
+	good = run_server(options, server, metrics, problem, size);
 
 cleanup:
+	if (metrics != NULL)
+		pa_metrics_server_stop(metrics);
 	/* provider and store first: their threads must not wake what is gone */
 	if (provider != NULL)
 		provider->close(provider);

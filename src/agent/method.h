@@ -18,4 +18,7 @@ typedef enum PaMethod
 	PA_METHOD_HEALTH			/* grpc.health.v1.Health/Check */
 } PaMethod;
 
+/* as logs and metrics have it */
+extern const char *pa_method_name(PaMethod method);
+
 #endif							/* PA_AGENT_METHOD_H */

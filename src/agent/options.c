@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "loopback.h"
 #include "request.h"
 #include "units.h"
 
@@ -114,6 +115,11 @@ static const Option options_known[] = {
 		"one JSON object for each order and each call; -: standard output"},
 	{"log-sync", NULL, OPTION_FLAG, AT(log_sync), 0, 0,
 		"write each line at once, not within 50 ms"},
+
+	{"Metrics:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
+	{"metrics", "ADDRESS:PORT", OPTION_TEXT, AT(metrics), 0, 0,
+		"serve metrics for Prometheus there, at /metrics: an address in\n"
+		"127.0.0.0/8, or [::1]; port 0: any that is free"},
 
 	{"Behaviour:", NULL, OPTION_FLAG, 0, 0, 0, NULL},
 	{"behaviour", "FILE", OPTION_TEXT, AT(service.behaviour_file), 0, 0,
@@ -328,6 +334,18 @@ check_security(const PaOptions *options, char *problem, size_t size)
 }
 
 static bool
+check_metrics(const PaOptions *options, char *problem, size_t size)
+{
+	PaLoopback	loopback;
+	char		reason[256];
+
+	if (options->metrics == NULL ||
+		pa_loopback_read(options->metrics, &loopback, reason, sizeof(reason)))
+		return true;
+	return refuse(problem, size, "--metrics: %s", reason);
+}
+
+static bool
 check(PaOptions *options, char *problem, size_t size)
 {
 	if (options->help || options->version)
@@ -337,7 +355,8 @@ check(PaOptions *options, char *problem, size_t size)
 	if (options->check_config)
 		return true;
 	if (!check_listen(options, problem, size) ||
-		!check_security(options, problem, size))
+		!check_security(options, problem, size) ||
+		!check_metrics(options, problem, size))
 		return false;
 	if (options->accounts_file != NULL && options->provider != NULL)
 		return refuse(problem, size,
@@ -479,7 +498,8 @@ pa_options_help(FILE *file)
 		  "Times have a unit of us, ms, s, min or h; without one they are\n"
 		  "milliseconds.  Sizes have a unit of B, kB or MB.\n"
 		  "\n"
-		  "When it listens it prints one line, \"power_agent: listening on ADDRESS\".\n"
+		  "When it listens it prints a line, \"power_agent: listening on ADDRESS\",\n"
+		  "and with --metrics another, \"power_agent: metrics on URL\".\n"
 		  "Exit status: 0 after SIGTERM or SIGINT, 1 if it could not start, 2 if\n"
 		  "an argument is not valid.\n"
 		  "\n"

@@ -29,6 +29,7 @@ typedef struct PaOptions
 	const char *state_file;		/* NULL: memory only */
 	const char *log_file;
 	bool		log_sync;
+	const char *metrics;		/* ADDRESS:PORT, loopback; NULL: none */
 	bool		insecure;		/* in the clear, beyond this machine */
 	PaTlsOptions tls;
 	PaServerOptions server;

@@ -81,6 +81,13 @@ typedef struct PaProviderRequest
 	const char *message;		/* NULL, constant, or in the arena */
 
 	/*
+	 * Who has the request: the caller names the provider that it gives it to,
+	 * and one that hands it on to another, when it does, names that, or NULL
+	 * if there is none.  Constant.
+	 */
+	const char *provider;
+
+	/*
 	 * To be called once for a request that was not done at once, by any
 	 * thread, even from within a timer.  It only takes note.
 	 */

@@ -182,6 +182,7 @@ submit(PaProvider *provider, PaProviderRequest *request)
 
 	if (route == NULL)
 		route = router->others;
+	request->provider = route != NULL ? route->account->type->name : NULL;
 	if (route == NULL)
 	{
 		request->status = PA_STATUS_NOT_FOUND;

@@ -37,6 +37,7 @@
 
 #include "call.h"
 #include "health.h"
+#include "metric.h"
 #include "program/bearer.h"
 #include "program/clock.h"
 #include "program/memory.h"
@@ -253,6 +254,8 @@ receive(PaServer *server, PaCall *call, bool success)
 		return;
 	}
 	server->live_calls++;
+	call->received_at = pa_clock_now();
+	pa_metric_call_begin(call->method);
 	if (!server->draining)
 		post_call(server, call->method);
 
@@ -292,7 +295,11 @@ handle(PaServer *server, PaTag *tag, bool success)
 			break;
 		case PA_TAG_CLOSED:
 			if (!tag->call->answered)
+			{
+				pa_metric_call_end(tag->call->method, PA_STATUS_CANCELLED,
+								   pa_clock_now() - tag->call->received_at);
 				pa_service_cancelled(server->service, tag->call);
+			}
 			release_core(tag->call);
 			break;
 		case PA_TAG_SENT:

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "metric.h"
 #include "program/clock.h"
 #include "program/memory.h"
 #include "reply_fault.h"
@@ -138,7 +139,8 @@ flush_log(PaTimer *timer)
 }
 
 static void
-write_log(PaService *service, const PaCall *call, PaLogLine *line)
+write_log(PaService *service, const PaCall *call, const PaActionTimes *times,
+		  PaLogLine *line)
 {
 	const Agent__ClusterStatusChangeRequest *request = call->request;
 	PaOrder		order;
@@ -164,6 +166,13 @@ write_log(PaService *service, const PaCall *call, PaLogLine *line)
 		line->request_id = line->cluster_id = line->account = line->source =
 			line->requester = "";
 	line->attempt = call->attempt;
+	line->provider = times->provider;
+	line->wait = line->provider_time = -1;
+	if (times->given_at > 0)
+		line->wait = times->given_at > call->received_at ?
+			times->given_at - call->received_at : 0;
+	if (times->done_at > 0)
+		line->provider_time = times->done_at - times->given_at;
 	pa_log_write(service->log, line);
 	line->order = NULL;			/* it was ours */
 	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
@@ -180,7 +189,23 @@ pa_service_log_order(PaService *service, PaLogEvent event,
 	if (service->log == NULL)
 		return;
 	line.in_flight = action->lane->begun - 1;
-	write_log(service, call, &line);
+	write_log(service, call, &action->times, &line);
+}
+
+void
+pa_service_log_done(PaService *service, const PaAction *action)
+{
+	PaLogLine	line = {.event = PA_LOG_DONE};
+	const PaProviderRequest *request = &action->request;
+
+	if (service->log == NULL)
+		return;
+	line.in_flight = action->lane->begun - 1;
+	line.status = request->status;
+	line.error = request->status == PA_STATUS_OK ? &request->error : NULL;
+	line.message = request->message;
+	line.duration = action->times.done_at - action->creator->received_at;
+	write_log(service, action->creator, &action->times, &line);
 }
 
 static void
@@ -198,7 +223,8 @@ log_end(PaService *service, const PaCall *call, int status, const int *error,
 	line.error = error;
 	line.message = message && message[0] != '\0' ? message : NULL;
 	line.duration = pa_clock_now() - call->received_at;
-	write_log(service, call, &line);
+	write_log(service, call, call->action ? &call->action->times : &call->times,
+			  &line);
 }
 
 /* the service has done with the call, which was answered or given up */
@@ -422,6 +448,13 @@ receive_repetition(PaService *service, PaCall *call, PaLedgerEntry *entry)
 static void
 receive_order(PaService *service, PaCall *call)
 {
+	static const PaMetricVerdict metric_verdicts[] = {
+		[PA_LEDGER_NEW] = PA_METRIC_NEW,
+		[PA_LEDGER_RUNNING] = PA_METRIC_RUNNING,
+		[PA_LEDGER_DONE] = PA_METRIC_ANSWERED,
+		[PA_LEDGER_STALE] = PA_METRIC_STALE,
+		[PA_LEDGER_CONFLICT] = PA_METRIC_CONFLICT
+	};
 	PaLane	   *lane = pa_lane_open(service, call->request->cluster_id);
 	PaLedgerVerdict verdict;
 	PaLedgerEntry *entry;
@@ -443,6 +476,7 @@ receive_order(PaService *service, PaCall *call)
 		return;
 	}
 	verdict = admit(service, call, &entry, &newest);
+	pa_metric_verdict(metric_verdicts[verdict]);
 	if (verdict == PA_LEDGER_NEW)
 	{
 		start_order(service, call, entry, lane);
@@ -528,7 +562,6 @@ pa_service_admit(PaService *service, PaCall *call)
 	int			count;
 
 	call->service = service;
-	call->received_at = pa_clock_now();
 	call->request = NULL;
 	call->rules = NULL;
 	call->rule = pa_behaviour_none();
@@ -540,12 +573,14 @@ pa_service_admit(PaService *service, PaCall *call)
 	call->in_flight = 0;
 	call->executed = false;
 	call->duplicate = false;
+	call->times = (PaActionTimes) {0};
 	if (service->tokens == NULL)
 		return true;
 	value = pa_call_metadata(call, "authorization", &length, &count);
 	problem = pa_token_check(service->tokens, value, length, count);
 	if (problem == NULL)
 		return true;
+	pa_metric_token_refused();
 	tell_refused(service, call, problem);
 	pa_service_fail(service, call, PA_STATUS_UNAUTHENTICATED, problem);
 	return false;

@@ -61,4 +61,7 @@ extern void pa_service_store_problem(PaService *service, char *problem,
 extern void pa_service_log_order(PaService *service, PaLogEvent event,
 								 const PaAction *action, const PaCall *call);
 
+/* writes that the provider is done with an order that nobody waits for */
+extern void pa_service_log_done(PaService *service, const PaAction *action);
+
 #endif							/* PA_AGENT_SERVICE_STATE_H */

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "metric.h"
+#include "program/clock.h"
 #include "program/memory.h"
 #include "store_file.h"
 
@@ -292,12 +294,14 @@ keep_writing(void *data)
 		uint64_t	last = store->last_ticket;
 		size_t		count = store->queued;
 		bool		was_ending = store->ending;
+		int64_t		begun = pa_clock_now();
 		char		reason[256] = "";
 		bool		good;
 
 		pthread_mutex_unlock(&store->lock);
 		good = pa_store_file_write(store->file, records.first, reason,
 								   sizeof(reason));
+		pa_metric_commit(good, pa_clock_now() - begun);
 		tell_failure(store, good, reason);
 		pthread_mutex_lock(&store->lock);
 		store->failing = !good;

@@ -1,4 +1,4 @@
-/* objects: agent/provider_simulated agent/store agent/store_file agent/timer agent/table agent/arena */
+/* objects: agent/provider_simulated agent/store agent/store_file agent/metric agent/timer agent/table agent/arena */
 /* objects: agent/status_name */
 /*-------------------------------------------------------------------------
  *

@@ -1,4 +1,4 @@
-/* objects: agent/options agent/behaviour agent/provider_simulated agent/store agent/store_file */
+/* objects: agent/options agent/loopback agent/behaviour agent/provider_simulated agent/store agent/store_file agent/metric */
 /* objects: agent/units agent/status_name agent/table agent/timer agent/arena */
 /*-------------------------------------------------------------------------
  *

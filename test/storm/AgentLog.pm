@@ -76,6 +76,8 @@ sub parse_line
 #   life      0, 1, ...: how often the agent was started again before
 #   memory    0, 1, ...: how often it has lost its memory before
 #
+# Lines "done" are left out: they tell of providers, not of calls.
+#
 # A line that is cut off is an error, except where the agent was killed.
 sub read_agent_log
 {
@@ -107,6 +109,7 @@ sub read_agent_log
 			next;
 		}
 		die "$path:$cut: not a line of an agent's log\n" if $cut;
+		next if $line->{event} eq 'done';
 		$line->{life} = $life;
 		$line->{memory} = $memory;
 		$line->{at} = epoch_seconds($line->{time});

@@ -23,7 +23,7 @@ our @EXPORT = qw(
   start_calls send_calls take_answers cancel_calls call states_of);
 
 my $python = '/usr/bin/python3';
-my $here = Cwd::abs_path(dirname(__FILE__));
+our $here = Cwd::abs_path(dirname(__FILE__));
 my @processes;
 my $json = JSON::PP->new->utf8->canonical;
 

@@ -1,5 +1,5 @@
 /* objects: agent/behaviour agent/rule_file agent/units agent/status_name */
-/* objects: agent/provider_simulated agent/store agent/store_file agent/timer agent/table agent/arena */
+/* objects: agent/provider_simulated agent/store agent/store_file agent/metric agent/timer agent/table agent/arena */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_files_test.c

@@ -1,4 +1,4 @@
-/* objects: agent/ledger agent/store agent/store_file agent/table */
+/* objects: agent/ledger agent/store agent/store_file agent/metric agent/table */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_ledger_test.c

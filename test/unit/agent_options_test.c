@@ -1,9 +1,10 @@
-/* objects: agent/options agent/behaviour agent/units agent/status_name */
-/* objects: agent/table agent/arena agent/provider_simulated agent/store agent/store_file agent/timer */
+/* objects: agent/options agent/loopback agent/behaviour agent/units agent/status_name */
+/* objects: agent/table agent/arena agent/provider_simulated agent/store agent/store_file agent/metric agent/timer */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_options_test.c
- *		Which combinations of options about security an agent starts with.
+ *		Which combinations of options about security an agent starts with,
+ *		and where it serves metrics.
  *
  *-------------------------------------------------------------------------
  */
@@ -66,6 +67,13 @@ main(void)
 		"localhost.example.com:1", "localhos:1", "[localhost]:1", "[127.0.0.1]:1",
 		"127.0.0.1.example.com:1", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1"
 	};
+	static const char *const no_loopback[] = {
+		"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "126.0.0.1:1", "128.0.0.1:1",
+		"1.0.0.127:1", "[fe80::1]:1", "[::ffff:127.0.0.1]:1", "[::ffff:10.0.0.1]:1",
+		"[127.0.0.1]:1", "::1:1", "localhost:1", "example.com:1", "127.1:1", "127.0.0.1",
+		"127.0.0.1.example.com:1", "*:1", ":1", "[]:1", "[:1", "1", "unix:/tmp/y",
+		"[::1%lo]:1", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1"
+	};
 	char		line[256];
 
 	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
@@ -101,6 +109,19 @@ main(void)
 			"--tls-client-ca needs --tls-cert and --tls-key");
 	refused("--listen [::]:1 --insecure " TLS, "contradict each other");
 	refused("--listen unix:/tmp/x --tls-key= --tls-cert c", "--tls-key is empty");
+	for (size_t i = 0; i < sizeof(no_loopback) / sizeof(no_loopback[0]); i++)
+	{
+		snprintf(line, sizeof(line), "--listen unix:/tmp/x --metrics %s",
+				 no_loopback[i]);
+		refused(line, "127.0.0.0/8");
+	}
+	accepted("--listen unix:/tmp/x --metrics 127.0.0.1:0");
+	accepted("--listen unix:/tmp/x --metrics 127.255.0.7:65535");
+	accepted("--listen unix:/tmp/x --metrics [::1]:9100");
+	refused("--listen unix:/tmp/x --metrics 127.0.0.1:65536", "invalid port \"65536\"");
+	refused("--listen unix:/tmp/x --metrics 127.0.0.1:", "invalid port \"\"");
+	refused("--listen unix:/tmp/x --metrics [::1]:-1", "invalid port \"-1\"");
+	refused("--listen unix:/tmp/x --metrics=", "--metrics is empty");
 	accepted("--version");
 	accepted("--help");
 	return unit_done();

@@ -1,4 +1,4 @@
-/* objects: agent/store agent/store_file */
+/* objects: agent/store agent/store_file agent/metric */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_store_test.c
