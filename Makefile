@@ -271,11 +271,11 @@ sysusers_dir := $(or $(call systemd_says,sysusersdir),/usr/lib/sysusers.d)
 
 .PHONY: install-service
 install-service:
-	$(MKDIR_P) build '$(DESTDIR)$(unit_dir)' '$(DESTDIR)$(sysusers_dir)' \
+	$(MKDIR_P) '$(DESTDIR)$(unit_dir)' '$(DESTDIR)$(sysusers_dir)' \
 		'$(DESTDIR)$(mandir)/man8'
 	sed 's,@bindir@,$(bindir),' src/agent/power_agent.service.in \
-		>build/power_agent.service
-	$(INSTALL_DATA) build/power_agent.service '$(DESTDIR)$(unit_dir)/'
+		>'$(DESTDIR)$(unit_dir)/power_agent.service'
+	chmod 644 '$(DESTDIR)$(unit_dir)/power_agent.service'
 	$(INSTALL_DATA) src/agent/power_agent.sysusers \
 		'$(DESTDIR)$(sysusers_dir)/power_agent.conf'
 	$(INSTALL_DATA) doc/man/power_agent.8 '$(DESTDIR)$(mandir)/man8/'
