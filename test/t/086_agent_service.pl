@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 use Cwd ();
 use File::Basename;
 use IO::Select;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
@@ -69,12 +70,12 @@ sub notify_socket
 	return ($socket, $name);
 }
 
-# The next message, a hash; undef if there is none now.
+# The next message, a hash; undef if none comes within so many seconds.
 sub received
 {
-	my ($socket) = @_;
+	my ($socket, $patience) = @_;
 
-	return if !IO::Select->new($socket)->can_read(0);
+	return if !IO::Select->new($socket)->can_read($patience // 0);
 	defined $socket->recv(my $text, 65536) or die "recv: $!";
 	return { map { split /=/, $_, 2 } split /\n/, $text };
 }
@@ -84,7 +85,8 @@ sub message
 {
 	my ($socket, $what) = @_;
 
-	return wait_until($what, sub { received($socket) });
+	return received($socket, $PostgreSQL::Test::Utils::timeout_default)
+	  || die "timed out waiting until $what";
 }
 
 sub starts_agent
@@ -113,16 +115,18 @@ for my $address ("$short/notify", "\@power_action-$$-" . time)
 	my $kind = $address =~ /^@/ ? 'abstract socket' : 'socket with a path';
 	my ($socket, $name) = notify_socket($address);
 
-	# An address that cannot be had: never ready.
-	write_file("$short/taken", '');
+	# A port that another has: never ready.
 	{
 		local $ENV{NOTIFY_SOCKET} = $name;
+		my $other = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
+		  or die "no port: $!";
 		my $output = '';
 		ok( !IPC::Run::run(
-				[ 'power_agent', '--listen', "unix:$short/taken" ],
+				[ 'power_agent', '--listen', '127.0.0.1:' . $other->sockport ],
 				'<', \undef, '>&', \$output),
 			"$kind: an agent that cannot listen");
-		is(received($socket), undef, 'is not ready');
+		like($output, qr/could not listen/, 'says so');
+		is(received($socket), undef, 'and is not ready');
 	}
 
 	my $agent = starts_agent($name);
@@ -135,8 +139,9 @@ for my $address ("$short/notify", "\@power_action-$$-" . time)
 	my $calls = start_calls($agent);
 	is(states_of(call($calls, 'state', ['i-1'])), 'i-1=STOPPED', 'it answers');
 
-	# SIGHUP
-	write_accounts($accounts, account('prod') . account('other'));
+	# SIGHUP; with so many accounts that it takes a while
+	write_accounts($accounts,
+		join '', map { account($_) } qw(prod other), map { "more-$_" } 1 .. 300);
 	my $before = clock_gettime(CLOCK_MONOTONIC);
 	kill 'HUP', $agent->{pid};
 	my $reloading = message($socket, 'the agent reloads');
@@ -145,6 +150,7 @@ for my $address ("$short/notify", "\@power_action-$$-" . time)
 	ok( $time >= $before - 0.001 && $time <= clock_gettime(CLOCK_MONOTONIC),
 		'since a time on the clock of the service manager');
 	is_deeply(message($socket, 'it has reloaded'), $ready, 'and is ready again');
+	like(slurp_file($agent->{log}), qr/was loaded: 302 accounts/, 'after that');
 	is(states_of(call($calls, 'state', ['i-1'], account => 'other')),
 		'i-1=STOPPED', 'with what was new');
 
