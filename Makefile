@@ -90,6 +90,7 @@ $(call require,pkg-config libseccomp,the library libseccomp is missing)
 $(call require,pkg-config sqlite3,the library SQLite is missing)
 $(call require,pkg-config jansson,the library jansson is missing)
 $(call require,pkg-config libmicrohttpd,the library libmicrohttpd is missing)
+$(call require,pkg-config libsystemd,the library libsystemd is missing)
 $(if $(without_libvirt),,$(call require,pkg-config libvirt,\
 	the library libvirt is missing (LIBVIRT=no builds without it)))
 endif
@@ -195,7 +196,7 @@ program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lmicrohttpd -lssl -lcrypto \
+	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lmicrohttpd -lssl -lcrypto -lsystemd \
 	$(if $(without_libvirt),,-lvirt)
 
 courier_program = $(variant)/power_action_courier
@@ -211,7 +212,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	command_words connection durability ec2_account ec2_batch \
 	ec2_credentials ec2_order ec2_pace ec2_query ec2_result exposition \
 	flat_json health http_loop ini_file ledger log loopback main method metric \
-	metrics_server options plain_text process_loop process_usage \
+	metrics_server notify options plain_text process_loop process_usage \
 	provider_command provider_ec2 provider_router provider_simulated \
 	provider_types reply_fault report request rule_file server service sigv4 \
 	status_name store store_file table timer tls token units \
@@ -251,18 +252,41 @@ programs: $(courier_program) $(agent_program)
 
 all: programs
 
-install: install-programs
+install: install-programs install-service
 .PHONY: install-programs
 install-programs: programs
 	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)' '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(courier_program) '$(DESTDIR)$(pkglibdir)/'
 	$(INSTALL_PROGRAM) $(agent_program) '$(DESTDIR)$(bindir)/'
 
-uninstall: uninstall-programs
+uninstall: uninstall-programs uninstall-service
 .PHONY: uninstall-programs
 uninstall-programs:
 	rm -f '$(DESTDIR)$(pkglibdir)/$(notdir $(courier_program))'
 	rm -f '$(DESTDIR)$(bindir)/$(notdir $(agent_program))'
+
+# The agent as a service of systemd, and its manual page.  Where systemd wants
+# its files is what it says itself, if it is there.
+systemd_says = $(shell pkg-config --variable=$(1) systemd 2>/dev/null)
+unit_dir := $(or $(call systemd_says,systemdsystemunitdir),/usr/lib/systemd/system)
+sysusers_dir := $(or $(call systemd_says,sysusersdir),/usr/lib/sysusers.d)
+
+.PHONY: install-service
+install-service:
+	$(MKDIR_P) '$(DESTDIR)$(unit_dir)' '$(DESTDIR)$(sysusers_dir)' \
+		'$(DESTDIR)$(mandir)/man8'
+	sed 's,@bindir@,$(bindir),' src/agent/power_agent.service.in \
+		>'$(DESTDIR)$(unit_dir)/power_agent.service'
+	chmod 644 '$(DESTDIR)$(unit_dir)/power_agent.service'
+	$(INSTALL_DATA) src/agent/power_agent.sysusers \
+		'$(DESTDIR)$(sysusers_dir)/power_agent.conf'
+	$(INSTALL_DATA) doc/man/power_agent.8 '$(DESTDIR)$(mandir)/man8/'
+
+.PHONY: uninstall-service
+uninstall-service:
+	rm -f '$(DESTDIR)$(unit_dir)/power_agent.service' \
+		'$(DESTDIR)$(sysusers_dir)/power_agent.conf' \
+		'$(DESTDIR)$(mandir)/man8/power_agent.8'
 
 # ----------------------------------------------------------------------
 # A private copy of the server

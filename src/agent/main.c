@@ -21,6 +21,7 @@
 #include "account_file.h"
 #include "connection.h"
 #include "metrics_server.h"
+#include "notify.h"
 #include "options.h"
 #include "program/memory.h"
 #include "provider_router.h"
@@ -33,6 +34,16 @@
 /* tells the signal thread to end */
 #define SIGNAL_END			SIGUSR1
 
+/* what providers get to end after the drain, in us */
+#define TIME_TO_CLOSE		60000000
+
+typedef struct Running
+{
+	PaServer   *server;
+	int64_t		drain_timeout;	/* us */
+	char		status[512];	/* while it serves, for people */
+} Running;
+
 static sigset_t handled_signals;
 
 static void
@@ -44,7 +55,8 @@ log_core(gpr_log_func_args *arguments)
 static void *
 take_signals(void *data)
 {
-	PaServer   *server = data;
+	Running    *running = data;
+	bool		stopping = false;
 	int			number;
 
 	for (;;)
@@ -56,10 +68,17 @@ take_signals(void *data)
 			case SIGNAL_END:
 				return NULL;
 			case SIGHUP:
-				pa_server_reload(server);
+				if (!stopping)
+					pa_notify_reloading();
+				pa_server_reload(running->server);
+				if (!stopping)
+					pa_notify_ready(running->status);
 				break;
 			default:
-				pa_server_drain(server);
+				if (!stopping)
+					pa_notify_stopping(running->drain_timeout + TIME_TO_CLOSE);
+				stopping = true;
+				pa_server_drain(running->server);
 				break;
 		}
 	}
@@ -106,28 +125,31 @@ write_ready_file(const char *path, const char *line)
 }
 
 static bool
-tell_ready(const PaOptions *options, int port, const PaMetricsServer *metrics)
+tell_ready(const PaOptions *options, int port, const PaMetricsServer *metrics,
+		   Running *running)
 {
-	char		line[640];
-	size_t		length;
+	char		line[1024];
 
 	if (pa_options_unix_path(options) != NULL)
-		snprintf(line, sizeof(line), "power_agent: listening on %s\n",
+		snprintf(running->status, sizeof(running->status), "listening on %s",
 				 options->listen);
 	else
-		snprintf(line, sizeof(line), "power_agent: listening on %.*s:%d\n",
+		snprintf(running->status, sizeof(running->status), "listening on %.*s:%d",
 				 (int) (strrchr(options->listen, ':') - options->listen),
 				 options->listen, port);
-	length = strlen(line);
 	if (metrics != NULL)
-		snprintf(line + length, sizeof(line) - length,
-				 "power_agent: metrics on %s\n", pa_metrics_server_url(metrics));
+		snprintf(line, sizeof(line),
+				 "power_agent: %s\npower_agent: metrics on %s\n",
+				 running->status, pa_metrics_server_url(metrics));
+	else
+		snprintf(line, sizeof(line), "power_agent: %s\n", running->status);
 	/* who has read the line may rely on the file */
 	if (options->ready_file != NULL &&
 		!write_ready_file(options->ready_file, line))
 		return false;
 	fputs(line, stdout);
 	fflush(stdout);
+	pa_notify_ready(running->status);
 	return true;
 }
 
@@ -136,6 +158,7 @@ static bool
 run_server(const PaOptions *options, PaServer *server,
 		   const PaMetricsServer *metrics, char *problem, size_t size)
 {
+	Running		running = {server, options->server.drain_timeout, ""};
 	pthread_t	signals;
 	int			port;
 	bool		ready;
@@ -143,14 +166,15 @@ run_server(const PaOptions *options, PaServer *server,
 	port = pa_server_start(server, problem, size);
 	if (port == 0)
 		return false;
-	if (pthread_create(&signals, NULL, take_signals, server) != 0)
+	/* before signals are taken: being ready comes first, whatever follows */
+	ready = tell_ready(options, port, metrics, &running);
+	if (!ready)
+		pa_server_drain(server);
+	if (pthread_create(&signals, NULL, take_signals, &running) != 0)
 	{
 		fputs("power_agent: could not start a thread\n", stderr);
 		abort();
 	}
-	ready = tell_ready(options, port, metrics);
-	if (!ready)
-		pa_server_drain(server);
 	if (!pa_server_join(server))
 		fputs("power_agent: the drain timeout passed with calls in progress\n",
 			  stderr);
@@ -179,6 +203,7 @@ run(const PaOptions *options, char *problem, size_t size)
 {
 	PaTimers	timers = {0};
 	PaSimulatedOptions simulated = options->simulated;
+	PaServerOptions server_options = options->server;
 	PaProviderSetup setup = {.timers = &timers, .simulated = &simulated};
 	PaStore    *store = NULL;
 	PaProvider *provider = NULL;
@@ -242,7 +267,9 @@ run(const PaOptions *options, char *problem, size_t size)
 		if (metrics == NULL)
 			goto cleanup;
 	}
-	server = pa_server_create(&options->server, tls, service, &timers);
+	server_options.watchdog = pa_notify_watchdog();
+	server_options.alive = pa_notify_alive;
+	server = pa_server_create(&server_options, tls, service, &timers);
 	good = run_server(options, server, metrics, problem, size);
 
 cleanup:

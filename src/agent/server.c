@@ -49,6 +49,11 @@
 #define POOL_LIMIT			4096	/* free calls that are kept */
 #define MAX_METADATA		(PA_BEARER_LIMIT + 8192)	/* bytes a call */
 
+/* times that the watchdog's is divided by: so often a thread goes round ... */
+#define TURNS				8
+/* ... and so often it is looked whether all of them have */
+#define LOOKS				4
+
 static const char *const method_paths[] = {
 	[PA_METHOD_POWER_ON] = "/agent.AgentService/PowerOnCluster",
 	[PA_METHOD_POWER_OFF] = "/agent.AgentService/PowerOffCluster",
@@ -57,6 +62,13 @@ static const char *const method_paths[] = {
 };
 
 #define METHOD_COUNT		((int) (sizeof(method_paths) / sizeof(method_paths[0])))
+
+typedef struct ServingThread
+{
+	PaServer   *server;
+	pthread_t	thread;
+	bool		turned;			/* has gone round since the last look */
+} ServingThread;
 
 struct PaServer
 {
@@ -67,7 +79,7 @@ struct PaServer
 	grpc_server *grpc;
 	grpc_completion_queue *queue;
 	void	   *methods[METHOD_COUNT];	/* NULL: not one to register */
-	pthread_t  *threads;
+	ServingThread *threads;
 	int			thread_count;
 	pthread_mutex_t lock;
 
@@ -86,6 +98,8 @@ struct PaServer
 	bool		clock_started;
 	int			wakeup;			/* an eventfd that ends the clock's sleep */
 	int64_t		clock_until;	/* how long it sleeps */
+	PaTimer		watch_timer;
+	bool		alive;			/* to be told */
 };
 
 static PaCall *
@@ -337,21 +351,34 @@ finish_drain(PaServer *server)
 	wake(server);
 }
 
+/* how long to wait for an event: without a watchdog, until there is one */
+static gpr_timespec
+end_of_turn(const PaServer *server)
+{
+	if (server->options.watchdog == 0)
+		return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+						gpr_time_from_micros(server->options.watchdog / TURNS,
+											 GPR_TIMESPAN));
+}
+
 static void *
 serve(void *data)
 {
-	PaServer   *server = data;
+	ServingThread *thread = data;
+	PaServer   *server = thread->server;
 
 	for (;;)
 	{
 		grpc_event	event =
-			grpc_completion_queue_next(server->queue,
-									   gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+			grpc_completion_queue_next(server->queue, end_of_turn(server), NULL);
 
-		if (event.type != GRPC_OP_COMPLETE)
+		if (event.type == GRPC_QUEUE_SHUTDOWN)
 			break;
 		pthread_mutex_lock(&server->lock);
-		handle(server, event.tag, event.success);
+		thread->turned = true;
+		if (event.type == GRPC_OP_COMPLETE)
+			handle(server, event.tag, event.success);
 		if (server->draining)
 			finish_drain(server);
 		if (pa_timer_next(server->timers) < server->clock_until)
@@ -386,6 +413,22 @@ sleep_until(PaServer *server, int64_t until)
 	}
 }
 
+/* a sign of life is due if every thread has gone round, this one included */
+static void
+look_round(PaTimer *timer)
+{
+	PaServer   *server = PA_CONTAINER(timer, PaServer, watch_timer);
+	bool		all = true;
+
+	for (int i = 0; i < server->thread_count; i++)
+		all = all && server->threads[i].turned;
+	for (int i = 0; all && i < server->thread_count; i++)
+		server->threads[i].turned = false;
+	server->alive = all;
+	pa_timer_set(server->timers, timer,
+				 pa_clock_now() + server->options.watchdog / LOOKS, look_round);
+}
+
 /* runs the timers, and goes on with what the provider has done */
 static void *
 keep_time(void *data)
@@ -396,6 +439,7 @@ keep_time(void *data)
 	{
 		int64_t		until;
 		bool		over;
+		bool		alive;
 
 		pthread_mutex_lock(&server->lock);
 		if (pa_timer_next(server->timers) != INT64_MAX)
@@ -405,9 +449,13 @@ keep_time(void *data)
 			finish_drain(server);
 		until = server->clock_until = pa_timer_next(server->timers);
 		over = server->queue_shut_down;
+		alive = server->alive;
+		server->alive = false;
 		pthread_mutex_unlock(&server->lock);
 		if (over)
 			break;
+		if (alive)
+			server->options.alive();
 		sleep_until(server, until);
 	}
 	return NULL;
@@ -547,10 +595,15 @@ pa_server_start(PaServer *server, char *problem, size_t size)
 												sizeof(*server->threads));
 	for (int i = 0; i < server->options.threads; i++)
 	{
-		if (pthread_create(&server->threads[i], NULL, serve, server) != 0)
+		ServingThread *thread = &server->threads[i];
+
+		thread->server = server;
+		if (pthread_create(&thread->thread, NULL, serve, thread) != 0)
 			break;
 		server->thread_count++;
 	}
+	if (server->options.watchdog > 0)
+		look_round(&server->watch_timer);
 	server->clock_started = pthread_create(&server->clock, NULL, keep_time,
 										   server) == 0;
 	pthread_mutex_unlock(&server->lock);
@@ -566,7 +619,7 @@ bool
 pa_server_join(PaServer *server)
 {
 	for (int i = 0; i < server->thread_count; i++)
-		pthread_join(server->threads[i], NULL);
+		pthread_join(server->threads[i].thread, NULL);
 	server->thread_count = 0;
 	if (server->clock_started)
 		pthread_join(server->clock, NULL);
@@ -578,6 +631,7 @@ void
 pa_server_free(PaServer *server)
 {
 	pa_timer_clear(server->timers, &server->drain_timer);
+	pa_timer_clear(server->timers, &server->watch_timer);
 	if (!server->queue_shut_down)
 	{
 		/* never started: there is nothing on its way but the shutdown itself */

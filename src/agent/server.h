@@ -29,11 +29,15 @@ typedef struct PaServerOptions
 	int			max_message_size;	/* bytes of a request */
 	int64_t		drain_timeout;	/* us */
 	bool		legacy;			/* no GetClusterPowerState */
+	int64_t		watchdog;		/* us; 0: nobody asks for signs of life */
+	void		(*alive) (void);	/* gives one; from a thread of the server */
 } PaServerOptions;
 
 /*
  * The timers are those of the service; all of these must outlive the server.
- * Without TLS (NULL) it serves in the clear.
+ * Without TLS (NULL) it serves in the clear.  With a watchdog, "alive" is
+ * called more often than that as long as every thread of the server goes
+ * round and gets the lock; what providers do in their own threads is not seen.
  */
 extern PaServer *pa_server_create(const PaServerOptions *options, PaTls *tls,
 								  PaService *service, PaTimers *timers);
