@@ -3,6 +3,8 @@
 # Scenarios of make bench: what callers see.  One action alone, sessions that
 # request one action a transaction, and requests of many at once.
 
+# shellcheck shell=bash disable=SC2154
+
 bench_alone()
 {
 	agent_start logged --provider simulated --log "$private/alone.log"

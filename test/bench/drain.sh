@@ -3,6 +3,8 @@
 # Scenarios of make bench: a queue that was filled by one statement, and what
 # an action costs; the same over TLS.
 
+# shellcheck shell=bash disable=SC2154
+
 bench_drain()
 {
 	local number last round result process pid before

@@ -3,6 +3,8 @@
 # Scenarios of make bench: memory of worker and courier, and what the rest of
 # the server loses while nothing is powered.
 
+# shellcheck shell=bash disable=SC2154
+
 calls_in_flight()
 {
 	[ "$(query -c "SELECT in_flight >= $1 FROM power_action.worker_status
@@ -14,8 +16,8 @@ record_memory()
 {
 	local worker courier
 
-	worker=$(private_memory_of "$(worker_pid)")
-	courier=$(private_memory_of "$(courier_pid)")
+	worker=$(memory_of "$(worker_pid)")
+	courier=$(memory_of "$(courier_pid)")
 	record "$1" "$2" MB \
 		"$(awk -v a="$worker" -v b="$courier" 'BEGIN { print a + b }')"
 	memory="worker $worker, courier $courier"
@@ -77,11 +79,11 @@ $settings
 shared_preload_libraries = ''
 SETTINGS
 	PGPORT=5433 query -d postgres -c 'CREATE DATABASE others'
-	PGPORT=5432
+	export PGPORT=5432
 	database others
 	wait_until_ready agent
 	for port in 5432 5433; do
-		PGPORT=$port pgbench -i -q -s 10 others >"$private/log/pgbench.log" 2>&1
+		PGPORT=$port pgbench -i -q -s "${quick:-10}" others >"$private/log/pgbench.log" 2>&1
 	done
 	echo 'SELECT 1' >"$private/select.sql"
 	for ((round = 1; round <= $(rounds 4); round++)); do

@@ -3,6 +3,8 @@
 # Scenarios of make bench: what makes queues in a database slow, each against
 # the database "reference" (size.sh), in turn.
 
+# shellcheck shell=bash disable=SC2154
+
 # Nobody cleans the tables of this database or looks at what is in them.
 no_autovacuum()
 {

@@ -7,7 +7,8 @@
 #   query ARG...            psql, in the database $PGDATABASE
 #   record MEASURE SUBJECT UNIT VALUE
 #                           one sample; test/bench/report knows the rest
-#   scaled NUMBER           what QUICK=1 or SCALE leaves of a number
+#   scaled NUMBER           what QUICK=1 or SCALE leaves of a number; likewise
+#                           rounds NUMBER, seconds NUMBER
 #   database NAME [SOCKET [OPTION...]]
 #                           a new database with the extension, and goes there;
 #                           its server "agent" is the agent of that name, or
@@ -23,6 +24,8 @@
 #
 # Databases are what keeps scenarios apart: each has its own worker, tables and
 # plans.  Every round fails if an action of it did not succeed.
+
+# shellcheck shell=bash disable=SC2154
 
 samples=$private/samples.tsv
 : >"$samples"
@@ -45,7 +48,7 @@ scaled()
 		print number < 100 ? 100 : number }'
 }
 
-# rounds NUMBER: at least two
+# What is powered off must be powered on again: even numbers.
 rounds()
 {
 	if [ -n "$quick" ]; then echo 2; else echo "$1"; fi
@@ -53,7 +56,7 @@ rounds()
 
 seconds()
 {
-	if [ -n "$quick" ]; then echo 2; else echo "$1"; fi
+	if [ -n "$quick" ]; then echo 1; else echo "$1"; fi
 }
 
 use()
@@ -301,22 +304,18 @@ cpu_of()
 	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { print sum }'
 }
 
-# memory_of PID FIELD...: the sum of fields of /proc/PID/smaps_rollup, in MB.
-# Pss_Anon and Pss_File leave out the server's shared memory.
+# memory_of PID: MB of a process without the server's shared memory, and what is
+# mapped from files divided among those who map it.  Only root may see that of a
+# courier; others get all that is mapped, which is more.
 memory_of()
 {
-	local pid=$1
+	local file=/proc/$1/smaps_rollup
 
-	shift
-	as_server cat "/proc/$pid/smaps_rollup" | awk -v fields=" $* " '
-		{ sub(":", "", $1) }
-		index(fields, " " $1 " ") { sum += $2 }
-		END { printf "%.2f\n", sum / 1024 }'
-}
-
-private_memory_of()
-{
-	memory_of "$1" Pss_Anon Pss_File
+	if ! cat "$file" >"$private/memory" 2>/dev/null; then
+		cat "/proc/$1/status" >"$private/memory"
+	fi
+	awk '$1 ~ /^(Pss_Anon|Pss_File|RssAnon|RssFile):$/ { sum += $2 }
+		END { printf "%.2f\n", sum / 1024 }' "$private/memory"
 }
 
 # A session that keeps what it began until the end of its input.

@@ -3,6 +3,8 @@
 # Scenarios of make bench: what an action costs when the queue, the history or
 # the inventory is long, against short ones in the same run.
 
+# shellcheck shell=bash disable=SC2154
+
 # queue_rates BEFORE NUMBER: the rate of each so many events since, in order.
 # From the times in the events, since nothing else tells of a part of a queue.
 queue_rates()
@@ -51,7 +53,7 @@ bench_queue_length()
 	batch "SELECT cluster_id FROM power_action.cluster ORDER BY cluster_id"
 	queue_round power_off long
 	record 'memory, after a long queue' worker MB \
-		"$(private_memory_of "$(worker_pid)")"
+		"$(memory_of "$(worker_pid)")"
 	short_rounds
 	database_end queue
 }
@@ -112,8 +114,6 @@ bench_inventory()
 	wait_until_ready agent
 	compare inventory "$(rounds 6)" small small large large
 	use large
-	query -c "UPDATE power_action.cluster SET status = 'running'
-		WHERE status <> 'running'"
 	batch "SELECT cluster_id FROM power_action.cluster
 		ORDER BY hashtext(cluster_id) LIMIT $small"
 	compare 'inventory, scattered' "$(rounds 2)" small small large large
