@@ -213,7 +213,7 @@ SELECT :requested = :all AND :succeeded = :wanted AS good \gset
 	\echo :seconds :wanted :wal_before :wal_since
 \else
 	\warn :succeeded of :wanted actions succeeded, :requested of :all were requested
-	\quit 3
+	DO $$ BEGIN RAISE EXCEPTION 'the round has failed'; END $$;
 \endif
 SQL
 }
