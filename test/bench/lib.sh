@@ -255,18 +255,26 @@ rate()
 	awk '{ print $2 / $1 }' <<<"$1"
 }
 
+# Every other round goes through them backwards: who comes second finds another
+# disk than who comes first.
 compare()
 {
-	local measure=$1 last=$2 round result i
+	local measure=$1 last=$2 round result i n
 	local -a pairs
 
 	shift 2
 	pairs=("$@")
+	n=$(($# / 2))
 	for ((round = 1; round <= last; round++)); do
-		for ((i = 0; i < ${#pairs[@]}; i += 2)); do
-			use "${pairs[i]}"
+		for ((i = 0; i < n; i++)); do
+			if [ $((round % 2)) = 1 ]; then
+				set -- "${pairs[@]:2 * i:2}"
+			else
+				set -- "${pairs[@]:2 * (n - 1 - i):2}"
+			fi
+			use "$1"
 			result=$(drain "$(action_of "$round")")
-			record "$measure" "${pairs[i + 1]}" actions/s "$(rate "$result")"
+			record "$measure" "$2" actions/s "$(rate "$result")"
 		done
 	done
 }
