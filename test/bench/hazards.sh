@@ -52,6 +52,11 @@ bench_old_snapshot()
 	inventory "$(scaled 50000)" 1
 	session_start 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 \g /dev/null'
 	compare 'old snapshot' "$(rounds 6)" reference reference snapshot held
+	if [ "$(query -c "SELECT count(*) FROM pg_stat_activity
+		WHERE datname = 'snapshot' AND state = 'idle in transaction'
+			AND backend_xmin IS NOT NULL")" != 1 ]; then
+		fail "the snapshot was not held"
+	fi
 	session_end
 	database_end snapshot
 }
