@@ -5,7 +5,8 @@
 #
 #   make demo            see it work; installs the packages that are missing
 #   make check           every test, in private servers
-#   make bench           throughput and latency on this machine
+#   make bench           what an action costs on this machine; QUICK=1, SAVE=1,
+#                        ONLY="scenario ..." (test/bench/run)
 #   make storm           faults at random; SEED=n, SECONDS=n (300)
 #   make unit            unit tests; SANITIZE=address or SANITIZE=thread
 #   make fuzz            random input to what reads input; TIME=seconds for

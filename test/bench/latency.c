@@ -8,10 +8,11 @@
  *
  * Connects as libpq's environment variables say.  Powers the clusters off and
  * on in turn, one action at a time, the next when the last is final.  Prints
- * one line a round, in microseconds: the time from the moment at which the
- * server's acknowledgement of the COMMIT arrived, and the time from the moment
- * at which the COMMIT was sent.  Exits with 1 on the first thing that goes
- * wrong; an action that fails is one.
+ * one line a round: the event; in microseconds the time from the moment at
+ * which the server's acknowledgement of the COMMIT arrived, and the time from
+ * the moment at which the COMMIT was sent; and these two moments, in
+ * microseconds since 1970, to be compared with the agent's log.  Exits with 1
+ * on the first thing that goes wrong; an action that fails is one.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,13 +35,12 @@ fail(const char *what, const char *detail)
 	exit(1);
 }
 
-/* Microseconds of a clock that only goes forward. */
 static long
-now_us(void)
+now_us(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000L + now.tv_nsec / 1000;
 }
 
@@ -139,17 +139,21 @@ main(int argc, char **argv)
 		const char *cluster = argv[2 + round % clusters];
 		long		sent;
 		long		acknowledged;
+		long		acknowledged_at;
 		long		final;
 
 		run(connection, "BEGIN", NULL, NULL, 0);
 		run(connection, request[round / clusters % 2], cluster, event_id,
 			sizeof(event_id));
-		sent = now_us();
+		sent = now_us(CLOCK_MONOTONIC);
 		run(connection, "COMMIT", NULL, NULL, 0);
-		acknowledged = now_us();
+		acknowledged = now_us(CLOCK_MONOTONIC);
+		acknowledged_at = now_us(CLOCK_REALTIME);
 		wait_for_event(connection, event_id);
-		final = now_us();
-		printf("%ld %ld\n", final - acknowledged, final - sent);
+		final = now_us(CLOCK_MONOTONIC);
+		printf("%s %ld %ld %ld %ld\n", event_id, final - acknowledged,
+			   final - sent, acknowledged_at,
+			   acknowledged_at - (acknowledged - sent));
 	}
 
 	PQfinish(connection);

@@ -1,4 +1,4 @@
-# test/t/086_agent_metrics.pl
+# test/t/087_agent_metrics.pl
 #
 # What power_agent tells of itself: metrics over HTTP, and the log of actions.
 # Needs no server.

@@ -1,4 +1,4 @@
-# test/t/086_agent_service.pl
+# test/t/088_agent_service.pl
 #
 # power_agent as a service: what it tells the service manager and when, its unit
 # file and its manual page.  The service manager is a socket of the test's own.
