@@ -21,11 +21,15 @@ read_clusters(PaTarget *targets, Datum cluster_ids)
 {
 	static PaPlan plan = {
 		"SELECT n.n, c.status OPERATOR(pg_catalog.=) 'terminated', "
-		"c.region, c.account_name, c.row_id "
+		"c.region, a.account_name, a.account_id, c.row_id "
 		"FROM pg_catalog.unnest($1) WITH ORDINALITY AS n(cluster_id, n) "
 		"CROSS JOIN LATERAL (SELECT c.status, c.region, c.account_name, "
 		"c.ctid AS row_id FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c",
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c "
+		"CROSS JOIN LATERAL (SELECT a.account_name, a.account_id "
+		"FROM power_action.account a "
+		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
+		"LIMIT 1) a",
 		1, {TEXTARRAYOID}
 	};
 	PaResult	result;
@@ -40,55 +44,10 @@ read_clusters(PaTarget *targets, Datum cluster_ids)
 		target->terminated = pa_row_bool(row, 2);
 		target->region = pa_row_text(row, 3);
 		target->account_name = pa_row_text(row, 4);
-		target->row = pa_row_tid(row, 5);
+		target->account_id = pa_row_text(row, 5);
+		target->row = pa_row_tid(row, 6);
 	}
 	pa_plan_finish(&result);
-}
-
-/* Clusters that come together are often of one account: it is read once. */
-static void
-read_accounts(PaTarget *targets, int count)
-{
-	static PaPlan plan = {
-		"SELECT n.n, a.account_id "
-		"FROM pg_catalog.unnest($1) WITH ORDINALITY AS n(account_name, n) "
-		"CROSS JOIN LATERAL (SELECT a.account_id FROM power_action.account a "
-		"WHERE a.account_name OPERATOR(pg_catalog.=) n.account_name "
-		"LIMIT 1) a",
-		1, {TEXTARRAYOID}
-	};
-	Datum	   *names = palloc(sizeof(Datum) * count);
-	char	  **account_ids = palloc0(sizeof(char *) * count);
-	int		   *name_of = palloc(sizeof(int) * count);
-	const char *last = NULL;
-	int			name_count = 0;
-	Datum		argument;
-	PaResult	result;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (!targets[i].found)
-			continue;
-		if (last == NULL || strcmp(last, targets[i].account_name) != 0)
-		{
-			last = targets[i].account_name;
-			names[name_count++] = CStringGetTextDatum(last);
-		}
-		name_of[i] = name_count - 1;
-	}
-	if (name_count == 0)
-		return;
-
-	argument = pa_array(names, NULL, name_count, TEXTOID);
-	pa_plan_execute(&plan, &argument, NULL, true, 0, &result);
-	for (uint64 i = 0; i < result.count; i++)
-		account_ids[pa_row_int64(&result.rows[i], 1) - 1] =
-			pa_row_text(&result.rows[i], 2);
-	pa_plan_finish(&result);
-
-	for (int i = 0; i < count; i++)
-		if (targets[i].found)
-			targets[i].account_id = account_ids[name_of[i]];
 }
 
 typedef struct Instance
@@ -162,7 +121,6 @@ pa_target_store_read(char **cluster_ids, int count)
 		ids[i] = CStringGetTextDatum(cluster_ids[i]);
 	argument = pa_array(ids, NULL, count, TEXTOID);
 	read_clusters(targets, argument);
-	read_accounts(targets, count);
 	read_instances(targets, count, argument);
 	return targets;
 }

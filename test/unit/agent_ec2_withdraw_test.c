@@ -1,4 +1,4 @@
-/* objects: agent/provider_ec2 agent/ec2_account agent/ec2_batch agent/ec2_credentials agent/ec2_order agent/ec2_pace agent/ec2_query agent/ec2_result agent/sigv4 agent/http_loop agent/flat_json agent/account agent/account_file agent/ini_file agent/report agent/units agent/plain_text agent/table agent/timer agent/arena */
+/* objects: agent/provider_ec2 agent/ec2_account agent/ec2_batch agent/ec2_credentials agent/ec2_order agent/ec2_pace agent/ec2_query agent/ec2_result agent/sigv4 agent/http_loop agent/flat_json agent/account agent/account_file agent/ini_file agent/report agent/units agent/plain_text agent/table agent/timer agent/arena agent/metric */
 /*-------------------------------------------------------------------------
  *
  * test/unit/agent_ec2_withdraw_test.c
