@@ -1,0 +1,13 @@
+// test/bench/rivals/subjects.mjs
+//
+// The products by the names that the figures have.  Each: install, uninstall,
+// enqueue, isEmpty for the client, consume for the worker.
+
+import * as pgBoss from './pg_boss.mjs';
+import { grouped, plain } from './graphile_worker.mjs';
+
+export const subjects = {
+	'pg-boss': pgBoss,
+	'graphile-worker': plain,
+	'graphile-worker-grouped': grouped
+};
