@@ -19,12 +19,15 @@ rivals_products=(pg-boss graphile-worker graphile-worker-grouped)
 rivals_actions=50000
 rivals_pairs=2
 rivals_singles=300
+rivals_trial_actions=10000
+rivals_trial_singles=50
 rivals_calls=100000
 rivals_call_rounds=5
 if [ -n "${QUICK:-}" ]; then
 	rivals_actions=4000
 	rivals_pairs=1
 	rivals_singles=50
+	rivals_trial_actions=0
 	rivals_calls=20000
 	rivals_call_rounds=3
 fi
@@ -107,9 +110,9 @@ rivals_install()
 		return
 	fi
 	command -v npm >/dev/null || return
-	mkdir -p "$directory"
-	cp test/bench/rivals/*.mjs test/bench/rivals/*.json test/bench/rivals/*.sql \
-		proto/agent.proto "$directory"
+	mkdir -p "$directory" || return
+	cp test/bench/rivals/*.mjs test/bench/rivals/*.json proto/agent.proto \
+		"$directory" || return
 	echo "  Installing packages from npm ..."
 	# Whoever builds this has a node of some version: it only runs npm.
 	(
@@ -142,39 +145,78 @@ rivals_bench()
 	RIVALS_AGENT=unix:$private/rivals_agent.socket \
 	RIVALS_PROTO=$private/rivals/agent.proto \
 	RIVALS_RAW_GRPC=$private/raw_grpc \
-		"$private/rivals/node" "$private/rivals/bench.mjs" "$@"
+		"$private/rivals/node" "$private/rivals/bench.mjs" "$@" </dev/null
 }
 
-# Tables as new, for each product alike.
+# rivals_reset CLUSTERS: tables as new, for each product alike
 rivals_reset()
 {
-	query -v clusters="$rivals_actions" -f test/bench/rivals/rivals.sql \
+	query -v clusters="$1" -f test/bench/rivals/rivals.sql \
 		>/dev/null 2>"$private/log/rivals.log" || {
 		cat "$private/log/rivals.log" >&2
 		fail "the tables of the alternatives cannot be made"
 	}
 }
 
+# median: of the numbers on stdin, one a line
+rivals_median()
+{
+	sort -n | awk '{ v[NR] = $1 } END { printf "%.4g", v[int((NR + 1) / 2)] }'
+}
+
+# rivals_try MEASURE SUBJECT: of the settings worth trying, those that are best
+# here go to $private/rivals/MEASURE.SUBJECT, with what they had.  In a hurry,
+# it is the first.
+rivals_try()
+{
+	local measure=$1 subject=$2 settings values value better best=
+	local chosen=$private/rivals/$measure.$subject
+
+	while read -r settings; do
+		if [ "$rivals_trial_actions" = 0 ]; then
+			printf '%s\n' "$settings" >"$chosen"
+			return
+		fi
+		rivals_reset "$rivals_trial_actions"
+		if [ "$measure" = drain ]; then
+			values=$(RIVALS_SETTINGS=$settings rivals_bench drain "$subject" \
+				"$rivals_trial_actions" 2) || fail "$subject: $settings failed"
+			value=$(echo "$values" | rivals_median)
+			better=$(echo "$value ${best:-0}" | awk '{ print ($1 > $2) }')
+		else
+			values=$(RIVALS_SETTINGS=$settings rivals_bench alone "$subject" \
+				"$rivals_trial_singles") || fail "$subject: $settings failed"
+			value=$(echo "$values" | rivals_median)
+			better=$(echo "$value ${best:-1000000}" | awk '{ print ($1 < $2) }')
+		fi
+		printf '    %s %s\n' "$value" "$settings"
+		if [ "$better" = 1 ]; then
+			best=$value
+			printf '%s\n' "$settings" >"$chosen"
+		fi
+	done < <(rivals_bench candidates "$subject" "$measure")
+}
+
 # rivals_measure MEASURE SUBJECT UNIT ARG...
 rivals_measure()
 {
-	local measure=$1 subject=$2 unit=$3 values value
+	local measure=$1 subject=$2 unit=$3 values value settings
 
 	shift 3
-	rivals_reset
-	values=$(rivals_bench "$measure" "$subject" "$@") ||
-		fail "$subject: the measurement failed"
+	settings=$(cat "$private/rivals/$measure.$subject")
+	rivals_reset "$rivals_actions"
+	values=$(RIVALS_SETTINGS=$settings rivals_bench "$measure" "$subject" \
+		"$@") || fail "$subject: the measurement failed"
 	for value in $values; do
 		record "$measure" "$subject" "$unit" "$value"
 	done
-	printf '  %-24s %s: %s %s\n' "$subject" "$measure" \
-		"$(echo "$values" | sort -n | awk '{ v[NR] = $1 }
-			END { printf "%.4g", v[int((NR + 1) / 2)] }')" "$unit"
+	printf '  %-24s %s %s %s, with %s\n' "$subject" "$measure" \
+		"$(echo "$values" | rivals_median)" "$unit" "$settings"
 }
 
 bench_rivals()
 {
-	local product pair
+	local product pair measure
 
 	rivals_build
 	if ! rivals_install; then
@@ -182,6 +224,11 @@ bench_rivals()
 		return
 	fi
 	rivals_agent_start
+	for measure in drain alone; do
+		for product in "${rivals_products[@]}"; do
+			rivals_try "$measure" "$product"
+		done
+	done
 	# In turns: the machine may get slower or faster meanwhile.
 	for pair in $(seq "$rivals_pairs"); do
 		for product in "${rivals_products[@]}"; do

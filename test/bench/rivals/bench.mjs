@@ -2,6 +2,7 @@
 //
 // usage: bench.mjs drain SUBJECT ACTIONS ROUNDS
 //        bench.mjs alone SUBJECT ROUNDS
+//        bench.mjs candidates SUBJECT drain|alone
 //
 // The client of one product, with its workers in processes of their own.
 //
@@ -14,17 +15,20 @@
 // acknowledgement of its COMMIT until the notification that the transaction of
 // its outcome sends, a line a round.
 //
+// candidates: the settings worth trying, a JSON object a line.
+//
 // The environment: libpq's variables; RIVALS_AGENT, the address of the agent;
 // RIVALS_PROTO, the path of agent.proto; RIVALS_RAW_GRPC, the program that
-// asks the agent what it has done; RIVALS_PROCESSES, how many workers (1);
-// RIVALS_SETTINGS, a JSON object with other settings of the product.
+// asks the agent what it has done; RIVALS_SETTINGS, a JSON object with the
+// settings of the product and how many worker "processes" (the first
+// candidate).
 
 import { execFileSync, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { subjects } from './subjects.mjs';
 
-const WARM_UP = 5000;
+const WARM_UP = 5000;			// at most, and half of what is measured
 const WARM_UP_ALONE = 50;
 const TIMEOUT_MS = 600_000;
 
@@ -39,12 +43,18 @@ function fail(problem) {
 }
 
 async function startConsumers() {
-	const count = Number(process.env.RIVALS_PROCESSES ?? 1);
+	const settings = process.env.RIVALS_SETTINGS ??
+		JSON.stringify(subject.candidates[measure][0]);
+	const { processes = 1 } = JSON.parse(settings);
 
-	for (let n = 0; n < count; n++) {
-		const process_ = fork(new URL('consumer.mjs', import.meta.url), [name], {
-			env: { ...process.env, RIVALS_NOTIFY: measure === 'alone' ? '1' : '0' }
-		});
+	for (let n = 0; n < processes; n++) {
+		const process_ = fork(new URL('consumer.mjs', import.meta.url),
+			[name, settings], {
+				env: {
+					...process.env,
+					RIVALS_NOTIFY: measure === 'alone' ? '1' : '0'
+				}
+			});
 
 		process_.on('exit', () => fail('a worker has ended'));
 		consumers.push(process_);
@@ -138,7 +148,7 @@ async function drainOnce(action, clusters) {
 }
 
 async function drain(clusters, rounds) {
-	await drainOnce('power_off', Math.min(clusters, WARM_UP));
+	await drainOnce('power_off', Math.min(clusters / 2, WARM_UP));
 	for (let round = 0; round < rounds; round++)
 		console.log((await drainOnce(round % 2 ? 'power_off' : 'power_on',
 			clusters)).toFixed(1));
@@ -166,6 +176,12 @@ async function alone(rounds) {
 		if (round >= 0)
 			console.log(milliseconds.toFixed(3));
 	}
+}
+
+if (measure === 'candidates') {
+	for (const settings of subject.candidates[numbers[0]])
+		console.log(JSON.stringify(settings));
+	process.exit(0);
 }
 
 await client.connect();

@@ -13,7 +13,8 @@ process.on('unhandledRejection', error => {
 process.on('disconnect', () => process.exit(1));
 
 await connect();
-const stop = await subjects[process.argv[2]].consume();
+const stop = await subjects[process.argv[2]].consume(
+	JSON.parse(process.argv[3]));
 
 process.on('message', async () => {
 	await stop();

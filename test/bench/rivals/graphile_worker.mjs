@@ -6,38 +6,39 @@
 
 import { run, runMigrations, Logger } from 'graphile-worker';
 import pg from 'pg';
-import { lookUp, order, prepared, workOff, write } from './work.mjs';
+import { BATCH_OPTIONS, lookUp, order, prepared, workOff, write } from './work.mjs';
 
 const TASK = 'power';
 
-const chosen = JSON.parse(process.env.RIVALS_SETTINGS ?? '{}');
-
-const plainSettings = {
+// The settings of its published benchmark.
+const documented = {
 	concurrentJobs: 24,
 	maxPoolSize: 25,
 	localQueue: { size: 500 },
 	completeJobBatchDelay: 0,
-	failJobBatchDelay: 0,
-	...chosen
+	failJobBatchDelay: 0
 };
 
-const groupedSettings = {
-	concurrentJobs: 512,
-	maxPoolSize: 10,
-	localQueue: { size: 1024 },
-	completeJobBatchDelay: 0,
-	failJobBatchDelay: 0,
-	writers: 2,
-	...chosen
+// The defaults: nothing in batches.
+const unbatched = { concurrentJobs: 24, maxPoolSize: 25 };
+
+const grouped_ = {
+	...documented, concurrentJobs: 512, localQueue: { size: 1024 }, writers: 2
 };
 
 const logger = new Logger(() => (level, message) => {
-	if (level === 'error' || level === 'warning')
+	if (level === 'error')
 		console.error(message);
 });
 
 export async function install() {
-	await runMigrations({ pgPool: new pg.Pool({ max: 1 }), logger });
+	const pgPool = new pg.Pool({ max: 1 });
+
+	pgPool.on('error', error => console.error(error));
+	pgPool.on('connect', client =>
+		client.on('error', error => console.error(error)));
+	await runMigrations({ pgPool, logger });
+	await pgPool.end();
 }
 
 export async function uninstall() {
@@ -106,8 +107,9 @@ class Gatherer {
 }
 
 async function start(settings, task) {
-	const { writers, ...worker } = settings;
-	const runner = await run({
+	const { writers, processes, ...worker } = settings;
+
+	return run({
 		preset: { worker: { ...worker, connectionString: 'postgres:///', logger } },
 		noHandleSignals: true,
 		taskList: {
@@ -118,14 +120,23 @@ async function start(settings, task) {
 			})
 		}
 	});
-
-	return runner;
 }
 
 export const plain = {
 	install, uninstall, enqueue, isEmpty,
-	async consume() {
-		const runner = await start(plainSettings, (job, helpers) =>
+	// To be tried, for each measure: the first unless told otherwise.
+	candidates: {
+		drain: [
+			documented,
+			{ ...documented, processes: 2 },
+			{ ...documented, completeJobBatchDelay: 25 },
+			{ ...documented, concurrentJobs: 48, maxPoolSize: 50 },
+			{ ...documented, concurrentJobs: 12, maxPoolSize: 14 }
+		],
+		alone: [documented, unbatched]
+	},
+	async consume(settings) {
+		const runner = await start(settings, (job, helpers) =>
 			workOff((name, text, values) =>
 				helpers.withPgClient(client =>
 					prepared(client)(name, text, values)), [job]));
@@ -136,19 +147,32 @@ export const plain = {
 
 export const grouped = {
 	install, uninstall, enqueue, isEmpty,
-	async consume() {
-		const pool = new pg.Pool({ max: 2 * groupedSettings.writers });
+	candidates: {
+		drain: [
+			grouped_,
+			{ ...grouped_, writers: 1 },
+			{ ...grouped_, concurrentJobs: 1024, localQueue: { size: 2048 } },
+			{ ...grouped_, concurrentJobs: 256, localQueue: { size: 512 } },
+			{ ...grouped_, concurrentJobs: 256, localQueue: { size: 512 }, processes: 2 }
+		],
+		alone: [grouped_, { ...unbatched, writers: 2 }]
+	},
+	async consume(settings) {
+		const { writers } = settings;
+		const pool = new pg.Pool({
+			max: 2 * writers, options: BATCH_OPTIONS
+		});
 		const query = prepared(pool);
 		const looks = new Gatherer(async jobs => {
 			const clusters = await lookUp(query, jobs);
 
 			return jobs.map(job => clusters.get(job.cluster_id));
-		}, groupedSettings.writers);
+		}, writers);
 		const writes = new Gatherer(async outcomes => {
 			await write(query, outcomes);
 			return outcomes;
-		}, groupedSettings.writers);
-		const runner = await start(groupedSettings, async job =>
+		}, writers);
+		const runner = await start(settings, async job =>
 			writes.add(await order(job, await looks.add(job))));
 
 		return async () => {

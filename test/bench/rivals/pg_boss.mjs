@@ -6,17 +6,24 @@
 
 import { PgBoss } from 'pg-boss';
 import pg from 'pg';
-import { prepared, workOff } from './work.mjs';
+import { BATCH_OPTIONS, prepared, workOff } from './work.mjs';
 
 const QUEUE = 'power';
 
-const settings = {
-	batchSize: 250,
-	localConcurrency: 4,
-	transactional: true,
-	burstWhenBatchFull: true,
-	pollingIntervalSeconds: 0.5,
-	...JSON.parse(process.env.RIVALS_SETTINGS ?? '{}')
+// To be tried, for each measure: the first unless told otherwise.
+export const candidates = {
+	drain: [
+		{ batchSize: 250, localConcurrency: 4, transactional: true },
+		{ batchSize: 250, localConcurrency: 4, transactional: false },
+		{ batchSize: 500, localConcurrency: 4, transactional: false },
+		{ batchSize: 1000, localConcurrency: 2, transactional: true },
+		{ batchSize: 250, localConcurrency: 2, transactional: true, processes: 2 },
+		{ batchSize: 500, localConcurrency: 2, transactional: false, processes: 2 }
+	],
+	alone: [
+		{ batchSize: 250, localConcurrency: 1, transactional: false },
+		{ batchSize: 250, localConcurrency: 1, transactional: true }
+	]
 };
 
 let producer;
@@ -49,12 +56,13 @@ export async function isEmpty(client) {
 	return rows[0].empty;
 }
 
-export async function consume() {
-	const { localConcurrency, transactional } = settings;
+export async function consume(settings) {
+	const { batchSize, localConcurrency, transactional } = settings;
 	const boss = new PgBoss({
-		max: 2 * localConcurrency + 2, schedule: false, useListenNotify: true
+		max: 2 * localConcurrency + 2, schedule: false, useListenNotify: true,
+		options: transactional ? BATCH_OPTIONS : undefined
 	});
-	const pool = new pg.Pool({ max: localConcurrency });
+	const pool = new pg.Pool({ max: localConcurrency, options: BATCH_OPTIONS });
 	let work = jobs => workOff(prepared(pool), jobs.map(job => job.data));
 
 	if (transactional)
@@ -64,7 +72,11 @@ export async function consume() {
 	boss.on('error', fail);
 	boss.on('warning', warning => console.error(warning.message));
 	await boss.start();
-	await boss.work(QUEUE, settings, (jobs, tx) => work(jobs, tx).catch(fail));
+	// A notification wakes it; while batches come back full, it does not wait.
+	await boss.work(QUEUE, {
+		batchSize, localConcurrency, transactional,
+		burstWhenBatchFull: true, pollingIntervalSeconds: 0.5
+	}, (jobs, tx) => work(jobs, tx).catch(fail));
 	return async () => {
 		await boss.stop({ graceful: true, timeout: 10_000 });
 		await pool.end();

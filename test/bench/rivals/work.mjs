@@ -11,6 +11,10 @@ import protoLoader from '@grpc/proto-loader';
 
 const CALL_TIMEOUT_MS = 30_000;
 
+// For connections on which batches are written: these look single rows up,
+// however many, and reading the whole of a table is never the faster way.
+export const BATCH_OPTIONS = '-c enable_hashjoin=off -c enable_mergejoin=off';
+
 // power_off and power_on: the method, and the state to be reported and kept
 const actions = {
 	power_off: {
