@@ -123,8 +123,14 @@ async function check(action, ids, clusters) {
 
 	if (Number(good) !== clusters)
 		fail(`${good} of ${clusters} actions were done`);
-	execFileSync(process.env.RIVALS_RAW_GRPC,
-		['check', process.env.RIVALS_AGENT, status, clusters]);
+	try {
+		execFileSync(process.env.RIVALS_RAW_GRPC,
+			['check', process.env.RIVALS_AGENT, status, clusters],
+			{ stdio: 'inherit' });
+	}
+	catch {
+		fail('the agent has not done what was ordered');
+	}
 }
 
 async function drainOnce(action, clusters) {

@@ -60,11 +60,31 @@ const WRITE = `
 		WHERE i.cluster_id = d.cluster_id AND i.instance_id = d.instance_id
 	)`;
 
-const WRITE_QUIETLY = `${WRITE} SELECT`;
+// The same for one job, as one would write it: its plan need not be made anew
+// each time.
+const LOOK_UP_ONE = LOOK_UP.replace('= ANY ($1::text[])', '= $1');
+
+const WRITE_ONE = `
+	WITH event AS (
+		UPDATE rival.event e
+		SET status = 'success', agent_result = 'confirmed', attempts = 1,
+			started_at = $2, finished_at = clock_timestamp(),
+			instances_total = $3, instances_done = $3
+		WHERE e.event_id = $1
+	), cluster AS (
+		UPDATE rival.cluster c
+		SET status = $5, status_source = 'agent', status_changed_at = now()
+		WHERE c.cluster_id = $4
+	), instance AS (
+		UPDATE rival.instance i
+		SET status = $5
+		WHERE i.cluster_id = $4 AND i.status <> 'terminated'
+	)`;
 
 // For who waits for one action, as power_action does for every action.
-const WRITE_AND_NOTIFY = `${WRITE}
-	SELECT pg_notify('rival', n::text) FROM unnest($1::bigint[]) n`;
+const NOTIFY = ` SELECT pg_notify('rival', n::text)
+	FROM unnest($1::bigint[]) n`;
+const NOTIFY_ONE = ` SELECT pg_notify('rival', $1::bigint::text)`;
 
 let client;
 
@@ -93,8 +113,9 @@ function call(method, request) {
 // query(name, text, values) -> rows; the name is for who prepares statements.
 // Returns a map of what order() needs, by cluster.
 export async function lookUp(query, jobs) {
-	const rows = await query('rival_look_up', LOOK_UP,
-		[jobs.map(job => job.cluster_id)]);
+	const rows = jobs.length === 1 ?
+		await query('rival_look_up_one', LOOK_UP_ONE, [jobs[0].cluster_id]) :
+		await query('rival_look_up', LOOK_UP, [jobs.map(job => job.cluster_id)]);
 
 	return new Map(rows.map(row => [row.cluster_id, row]));
 }
@@ -125,8 +146,18 @@ export async function order(job, cluster) {
 
 // Event, cluster and instances, in one statement.
 export async function write(query, outcomes) {
-	const values = [[], [], [], [], [], [], [], []];
 	const notify = process.env.RIVALS_NOTIFY === '1';
+
+	if (outcomes.length === 1) {
+		const [{ job, started_at, status, instances }] = outcomes;
+
+		await query('rival_write_one',
+			WRITE_ONE + (notify ? NOTIFY_ONE : ' SELECT'),
+			[job.event_id, started_at, instances.length, job.cluster_id, status]);
+		return;
+	}
+
+	const values = [[], [], [], [], [], [], [], []];
 
 	for (const { job, started_at, status, instances } of outcomes) {
 		values[0].push(job.event_id);
@@ -140,8 +171,7 @@ export async function write(query, outcomes) {
 			values[7].push(status);
 		}
 	}
-	await query(notify ? 'rival_notify' : 'rival_write',
-		notify ? WRITE_AND_NOTIFY : WRITE_QUIETLY, values);
+	await query('rival_write', WRITE + (notify ? NOTIFY : ' SELECT'), values);
 }
 
 // A batch from one end to the other: its calls at a time, its outcomes at once.
