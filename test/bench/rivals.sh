@@ -13,23 +13,30 @@
 #                           PRODUCT: pg-boss, graphile-worker,
 #                           graphile-worker-grouped
 #
-# Of the caller: $private, $stage, query, record MEASURE SUBJECT UNIT VALUE.
+# Of the caller: $private, $stage, query, record MEASURE SUBJECT UNIT VALUE,
+# scaled NUMBER; and $private/machine.tsv, where the settings go that were best.
+
+# QUICK=1 leaves of the numbers what takes seconds, and tries no settings.
+
+# shellcheck shell=bash disable=SC2154
 
 rivals_products=(pg-boss graphile-worker graphile-worker-grouped)
-rivals_actions=50000
-rivals_pairs=2
-rivals_singles=300
-rivals_trial_actions=10000
-rivals_trial_singles=50
-rivals_calls=100000
-rivals_call_rounds=5
 if [ -n "${QUICK:-}" ]; then
 	rivals_actions=4000
 	rivals_pairs=1
 	rivals_singles=50
 	rivals_trial_actions=0
+	rivals_trial_singles=0
 	rivals_calls=20000
 	rivals_call_rounds=3
+else
+	rivals_actions=$(scaled 50000)
+	rivals_pairs=2
+	rivals_singles=$(scaled 300)
+	rivals_trial_actions=$(scaled 10000)
+	rivals_trial_singles=$(scaled 50)
+	rivals_calls=$(scaled 100000)
+	rivals_call_rounds=5
 fi
 
 rivals_build()
@@ -59,8 +66,8 @@ rivals_ceiling()
 			"$best_in_flight")
 		record ceiling "$subject" calls/s "$rate"
 	done
-	printf '  %-24s %d calls a second, %d in flight\n' "$subject" "$rate" \
-		"$best_in_flight"
+	printf '%s, in flight\t%s\n' "$subject" "$best_in_flight" \
+		>>"$private/machine.tsv"
 }
 
 bench_ceiling()
@@ -200,7 +207,7 @@ rivals_try()
 # rivals_measure MEASURE SUBJECT UNIT ARG...
 rivals_measure()
 {
-	local measure=$1 subject=$2 unit=$3 values value settings
+	local measure=$1 subject=$2 unit=$3 settings values value
 
 	shift 3
 	settings=$(cat "$private/rivals/$measure.$subject")
@@ -210,8 +217,6 @@ rivals_measure()
 	for value in $values; do
 		record "$measure" "$subject" "$unit" "$value"
 	done
-	printf '  %-24s %s %s %s, with %s\n' "$subject" "$measure" \
-		"$(echo "$values" | rivals_median)" "$unit" "$settings"
 }
 
 bench_rivals()
@@ -227,6 +232,9 @@ bench_rivals()
 	for measure in drain alone; do
 		for product in "${rivals_products[@]}"; do
 			rivals_try "$measure" "$product"
+			printf '%s, %s\t%s\n' "$product" "$measure" \
+				"$(cat "$private/rivals/$measure.$product")" \
+				>>"$private/machine.tsv"
 		done
 	done
 	# In turns: the machine may get slower or faster meanwhile.
