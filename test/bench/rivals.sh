@@ -51,7 +51,7 @@ rivals_build()
 # rivals_ceiling SUBJECT ADDRESS: at the number of calls in flight that is best
 rivals_ceiling()
 {
-	local subject=$1 address=$2 in_flight rate best=0 best_in_flight=64 round
+	local subject=$1 address=$2 in_flight rate best=0 best_in_flight=64
 
 	for in_flight in 32 64 128 256; do
 		rate=$("$private/raw_grpc" call "$address" power_off "$rivals_calls" \
@@ -61,7 +61,7 @@ rivals_ceiling()
 			best_in_flight=$in_flight
 		fi
 	done
-	for round in $(seq "$rivals_call_rounds"); do
+	for _ in $(seq "$rivals_call_rounds"); do
 		rate=$("$private/raw_grpc" call "$address" power_on "$rivals_calls" \
 			"$best_in_flight")
 		record ceiling "$subject" calls/s "$rate"
@@ -221,7 +221,7 @@ rivals_measure()
 
 bench_rivals()
 {
-	local product pair measure
+	local product measure
 
 	rivals_build
 	if ! rivals_install; then
@@ -238,7 +238,7 @@ bench_rivals()
 		done
 	done
 	# In turns: the machine may get slower or faster meanwhile.
-	for pair in $(seq "$rivals_pairs"); do
+	for _ in $(seq "$rivals_pairs"); do
 		for product in "${rivals_products[@]}"; do
 			rivals_measure drain "$product" actions/s "$rivals_actions" 2
 		done

@@ -22,7 +22,7 @@ const documented = {
 // The defaults: nothing in batches.
 const unbatched = { concurrentJobs: 24, maxPoolSize: 25 };
 
-const grouped_ = {
+const groupedSettings = {
 	...documented, concurrentJobs: 512, localQueue: { size: 1024 }, writers: 2
 };
 
@@ -149,13 +149,14 @@ export const grouped = {
 	install, uninstall, enqueue, isEmpty,
 	candidates: {
 		drain: [
-			grouped_,
-			{ ...grouped_, writers: 1 },
-			{ ...grouped_, concurrentJobs: 1024, localQueue: { size: 2048 } },
-			{ ...grouped_, concurrentJobs: 256, localQueue: { size: 512 } },
-			{ ...grouped_, concurrentJobs: 256, localQueue: { size: 512 }, processes: 2 }
+			groupedSettings,
+			{ ...groupedSettings, writers: 1 },
+			{ ...groupedSettings, concurrentJobs: 1024, localQueue: { size: 2048 } },
+			{ ...groupedSettings, concurrentJobs: 256, localQueue: { size: 512 } },
+			{ ...groupedSettings, processes: 2 },
+			{ ...groupedSettings, writers: 1, processes: 2 }
 		],
-		alone: [grouped_, { ...unbatched, writers: 2 }]
+		alone: [groupedSettings, { ...unbatched, writers: 2 }]
 	},
 	async consume(settings) {
 		const { writers } = settings;

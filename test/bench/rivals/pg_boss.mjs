@@ -18,6 +18,7 @@ export const candidates = {
 		{ batchSize: 500, localConcurrency: 4, transactional: false },
 		{ batchSize: 1000, localConcurrency: 2, transactional: true },
 		{ batchSize: 250, localConcurrency: 2, transactional: true, processes: 2 },
+		{ batchSize: 250, localConcurrency: 4, transactional: true, processes: 2 },
 		{ batchSize: 500, localConcurrency: 2, transactional: false, processes: 2 }
 	],
 	alone: [
