@@ -1,0 +1,14 @@
+// test/bench/rivals/subjects.mjs
+//
+// The products by the names that the figures have.  Each: install, uninstall,
+// enqueue, isEmpty for the client, consume(settings) for the worker, and the
+// settings to be tried.
+
+import * as pgBoss from './pg_boss.mjs';
+import { grouped, plain } from './graphile_worker.mjs';
+
+export const subjects = {
+	'pg-boss': pgBoss,
+	'graphile-worker': plain,
+	'graphile-worker-grouped': grouped
+};
