@@ -20,73 +20,79 @@
 
 #define LOCK_WAIT_MS	20		/* for a lock that was free a moment before */
 
-/* The cluster's row v.row_id gets what the change says, unless it has it. */
-#define UPDATE_CLUSTER \
-	"UPDATE power_action.cluster c " \
-	"SET status = v.status, status_source = v.source, " \
-	"status_changed_at = CASE " \
-	"WHEN c.status OPERATOR(pg_catalog.=) v.status " \
-	"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END " \
-	"FROM given v " \
-	"WHERE c.ctid OPERATOR(pg_catalog.=) v.row_id " \
-	/* what is gone for good does not become unknown */ \
-	"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' " \
-	"AND v.status OPERATOR(pg_catalog.=) 'unknown') " \
-	"AND (c.status OPERATOR(pg_catalog.<>) v.status " \
-	"OR c.status_source OPERATOR(pg_catalog.<>) v.source) "
-
-/* the columns "row_id", "status" and "source" */
+/*
+ * Writes the clusters that are where it is known, and whose last locker, if
+ * there was any, is older than this age of a transaction.
+ */
 static void
-give_cluster(PaGiven *given, const PaClusterChange *change)
+write_in_place(PaClusterChange **changes, int count, int32 age)
 {
-	pa_given_row_id(given, 0, &change->row);
-	pa_given_text(given, 1, pa_power_state_name(change->status));
-	pa_given_text(given, 2, change->from_agent ? "agent" : "accepted");
+	static const PaColumn columns[] = {
+		{"cluster_id", TEXTOID}, {"status", TEXTOID}, {"source", TEXTOID},
+		{"place", INT4OID}
+	};
+	static PaPlan plan = {
+		"UPDATE power_action.cluster c "
+		"SET status = v.status, status_source = v.source, "
+		"status_changed_at = CASE "
+		"WHEN c.status OPERATOR(pg_catalog.=) v.status "
+		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
+		"FROM given v "
+		"WHERE c.ctid OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND c.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
+		"AND pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $2 "
+		/* what is gone for good does not become unknown */
+		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
+		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
+		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
+		"OR c.status_source OPERATOR(pg_catalog.<>) v.source) "
+		"RETURNING v.place",
+		2, {TIDARRAYOID, INT4OID}, PA_PLANNER_IN_PLACE
+	};
+	PaGiven		given;
+	PaResult	result;
+	Datum		values[2];
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		const PaClusterChange *change = changes[i];
+
+		if (change->written)
+			continue;
+		pa_given_row_id(&given, &change->row);
+		pa_given_text(&given, 0, change->cluster_id);
+		pa_given_text(&given, 1, pa_power_state_name(change->status));
+		pa_given_text(&given, 2, change->from_agent ? "agent" : "accepted");
+		pa_given_int32(&given, 3, i, false);
+		pa_given_add(&given);
+	}
+	if (given.row_id_count > 0)
+	{
+		values[0] = pa_given_row_ids(&given);
+		values[1] = Int32GetDatum(age);
+		pa_plan_execute_given(&plan, values, NULL, &given, &result);
+		for (uint64 i = 0; i < result.count; i++)
+			changes[pa_row_int32(&result.rows[i], 1)]->written = true;
+		pa_plan_finish(&result);
+	}
+	pa_given_end(&given);
 }
 
 void
 pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 {
-	static const PaColumn columns[] = {
-		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID},
-		{"cluster_id", TEXTOID}, {"place", INT4OID}
-	};
-	static PaPlan plan = {
-		UPDATE_CLUSTER
-		/* it may be another's row by now; a function is no look-up */
-		"AND pg_catalog.texteq(c.cluster_id, v.cluster_id) "
-		/* who locked it last, if anybody did, has ended */
-		"AND pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $1 "
-		"RETURNING v.place",
-		1, {INT4OID}
-	};
-	PaGiven		given;
-	PaResult	result;
 	int			caller_timeout = LockTimeout;
-	Datum		oldest_age;
 
-	pa_given_begin(&given, columns, lengthof(columns));
-	for (int i = 0; i < count; i++)
-	{
-		if (!ItemPointerIsValid(&changes[i]->row))
-			continue;
-		give_cluster(&given, changes[i]);
-		pa_given_text(&given, 3, changes[i]->cluster_id);
-		pa_given_int32(&given, 4, i, false);
-		pa_given_add(&given);
-	}
-
-	/* of the oldest transaction that may be running */
-	oldest_age = Int32GetDatum((int32) (GetStableLatestTransactionId() -
-										GetActiveSnapshot()->xmin));
+	/* tells the triggers of the inventory that these are the agent's words */
 	pa_inventory_writing_outcome = true;
 	LockTimeout = LOCK_WAIT_MS;
 	PG_TRY();
 	{
-		pa_plan_execute_given(&plan, &oldest_age, NULL, &given, &result);
-		for (uint64 i = 0; i < result.count; i++)
-			changes[pa_row_int32(&result.rows[i], 1)]->written = true;
-		pa_plan_finish(&result);
+		/* who is older than the oldest transaction that may be running, ended */
+		write_in_place(changes, count,
+					   (int32) (GetStableLatestTransactionId() -
+								GetActiveSnapshot()->xmin));
 	}
 	PG_FINALLY();
 	{
@@ -94,7 +100,6 @@ pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 		pa_inventory_writing_outcome = false;
 	}
 	PG_END_TRY();
-	pa_given_end(&given);
 }
 
 void
@@ -169,8 +174,8 @@ pa_cluster_store_find(const char **cluster_ids, int count, bool *found)
 
 /* columns of what is written of an instance */
 static const PaColumn instance_columns[] = {
-	{"row_id", TIDOID}, {"cluster_id", TEXTOID}, {"instance_id", TEXTOID},
-	{"status", TEXTOID}, {"place", INT4OID}
+	{"cluster_id", TEXTOID}, {"instance_id", TEXTOID}, {"status", TEXTOID},
+	{"place", INT4OID}
 };
 
 /* an instance that is to be written */
@@ -181,14 +186,15 @@ typedef struct InstancePlace
 } InstancePlace;
 
 static void
-give_instance(PaGiven *given, const InstancePlace *place)
+give_instance(PaGiven *given, const InstancePlace *instance, int place)
 {
-	const PaClusterChange *change = place->change;
-	int			n = place->number;
+	const PaClusterChange *change = instance->change;
+	int			n = instance->number;
 
-	pa_given_text(given, 1, change->cluster_id);
-	pa_given_text(given, 2, change->instance_ids[n]);
-	pa_given_text(given, 3, pa_power_state_name(change->instance_states[n]));
+	pa_given_text(given, 0, change->cluster_id);
+	pa_given_text(given, 1, change->instance_ids[n]);
+	pa_given_text(given, 2, pa_power_state_name(change->instance_states[n]));
+	pa_given_int32(given, 3, place, false);
 	pa_given_add(given);
 }
 
@@ -197,33 +203,35 @@ give_instance(PaGiven *given, const InstancePlace *place)
  * there are, and in *others which.
  */
 static int
-write_instances_in_place(const InstancePlace *places, int count, int *others)
+write_instances_in_place(const InstancePlace *instances, int count,
+						 int *others)
 {
 	static PaPlan plan = {
 		"UPDATE power_action.instance i SET status = v.status "
 		"FROM given v "
-		"WHERE i.ctid OPERATOR(pg_catalog.=) v.row_id "
-		"AND pg_catalog.texteq(i.instance_id, v.instance_id) "
-		"AND pg_catalog.texteq(i.cluster_id, v.cluster_id) "
+		"WHERE i.ctid OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND i.instance_id OPERATOR(pg_catalog.=) v.instance_id "
+		"AND i.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
 		"AND i.status OPERATOR(pg_catalog.<>) v.status "
-		"RETURNING v.place"
+		"RETURNING v.place",
+		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
-	static const ItemPointerData nowhere;
 	PaGiven		given;
 	PaResult	result;
+	Datum		row_ids;
 	int			left;
 
 	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
 	for (int i = 0; i < count; i++)
 	{
-		const ItemPointerData *rows = places[i].change->instance_rows;
+		const ItemPointerData *rows = instances[i].change->instance_rows;
 
-		pa_given_row_id(&given, 0,
-						rows ? &rows[places[i].number] : &nowhere);
-		pa_given_int32(&given, 4, i, false);
-		give_instance(&given, &places[i]);
+		if (rows)
+			pa_given_row_id(&given, &rows[instances[i].number]);
+		give_instance(&given, &instances[i], i);
 	}
-	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	row_ids = pa_given_row_ids(&given);
+	pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
 	left = pa_plan_not_returned(&result, count, others);
 	pa_plan_finish(&result);
 	pa_given_end(&given);
@@ -243,7 +251,7 @@ write_instances(PaClusterChange **changes, int count)
 	};
 	int			total = 0;
 	int			wanted = 0;
-	InstancePlace *places;
+	InstancePlace *instances;
 	int		   *others;
 	int			left;
 	PaGiven		given;
@@ -252,24 +260,26 @@ write_instances(PaClusterChange **changes, int count)
 		total += changes[i]->instance_count;
 	if (total == 0)
 		return;
-	places = palloc_extended(sizeof(InstancePlace) * total, MCXT_ALLOC_HUGE);
+	instances = palloc_extended(sizeof(InstancePlace) * total,
+								MCXT_ALLOC_HUGE);
 	others = palloc(sizeof(int) * total);
 	for (int i = 0; i < count; i++)
 		for (int n = 0; n < changes[i]->instance_count; n++)
 		{
 			if (changes[i]->instance_states[n] < 0)
 				continue;
-			places[wanted].change = changes[i];
-			places[wanted++].number = n;
+			instances[wanted].change = changes[i];
+			instances[wanted++].number = n;
 		}
 
-	left = write_instances_in_place(places, wanted, others);
+	if (wanted == 0)
+		return;
+	left = write_instances_in_place(instances, wanted, others);
 
 	/* those that have it already are among them */
 	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
-	given.nulls[0] = given.nulls[4] = true;
 	for (int i = 0; i < left; i++)
-		give_instance(&given, &places[others[i]]);
+		give_instance(&given, &instances[others[i]], i);
 	pa_plan_run_given(&plan, &given);
 	pa_given_end(&given);
 }
@@ -277,34 +287,17 @@ write_instances(PaClusterChange **changes, int count)
 void
 pa_cluster_store_write(PaClusterChange **changes, int count)
 {
-	static const PaColumn columns[] = {
-		{"row_id", TIDOID}, {"status", TEXTOID}, {"source", TEXTOID}
-	};
-	static PaPlan plan = {UPDATE_CLUSTER};
-	PaGiven		given;
-
 	if (count == 0)
 		return;
-	pa_given_begin(&given, columns, lengthof(columns));
-	for (int i = 0; i < count; i++)
-	{
-		if (changes[i]->written)
-			continue;
-		give_cluster(&given, changes[i]);
-		pa_given_add(&given);
-	}
-
-	/* tells the triggers of the inventory that these are the agent's words */
 	pa_inventory_writing_outcome = true;
 	PG_TRY();
 	{
 		write_instances(changes, count);
-		pa_plan_run_given(&plan, &given);
+		write_in_place(changes, count, PG_INT32_MIN);
 	}
 	PG_FINALLY();
 	{
 		pa_inventory_writing_outcome = false;
 	}
 	PG_END_TRY();
-	pa_given_end(&given);
 }

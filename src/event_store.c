@@ -30,7 +30,7 @@ pa_event_store_read(int64 event_id, PaEventState *state)
 		"e.error_message, e.finished_at IS NOT NULL, e.xmin "
 		"FROM power_action.event e "
 		"WHERE e.event_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}, NULL
+		1, {INT8OID}
 	};
 	Datum		argument = Int64GetDatum(event_id);
 	PaResult	result;
@@ -63,7 +63,7 @@ pa_event_store_outcome(int64 event_id)
 	static PaPlan plan = {
 		"SELECT h.outcome FROM power_action.history h "
 		"WHERE h.event_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}, NULL
+		1, {INT8OID}
 	};
 	Datum		argument = Int64GetDatum(event_id);
 	PaResult	result;
@@ -82,7 +82,7 @@ pa_event_store_row(int64 event_id)
 	static PaPlan plan = {
 		"SELECT e FROM power_action.event e "
 		"WHERE e.event_id OPERATOR(pg_catalog.=) $1",
-		1, {INT8OID}, NULL
+		1, {INT8OID}
 	};
 	Datum		argument = Int64GetDatum(event_id);
 	PaResult	result;
@@ -107,7 +107,7 @@ pa_event_store_cancel(int64 event_id, const text *cancelled_by,
 		"INSERT INTO power_action.cancellation "
 		"(event_id, cancelled_by, reason, requested_at) "
 		"VALUES ($1, $2, $3, $4)",
-		4, {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}, NULL
+		4, {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', reason ? ' ' : 'n', ' '};
@@ -138,7 +138,7 @@ pa_event_store_adopt(int64 *low, int64 *high)
 		"RETURNING j.event_id) "
 		"SELECT pg_catalog.count(*), COALESCE(pg_catalog.min(a.event_id), 0), "
 		"COALESCE(pg_catalog.max(a.event_id), 0) FROM a",
-		2, {INT8OID, OIDOID}, NULL
+		2, {INT8OID, OIDOID}
 	};
 	Datum		values[2];
 	PaResult	result;

@@ -89,7 +89,7 @@ pa_inventory_read_operated(PaOperatedAccounts *accounts)
 	static PaPlan plan = {
 		"SELECT m.account_name FROM power_action.my_access m "
 		"WHERE m.privilege OPERATOR(pg_catalog.=) 'operate'",
-		0, {0}, NULL
+		0, {0}
 	};
 	PaResult	result;
 
@@ -188,7 +188,7 @@ action_is_due(Datum cluster_id)
 		"AND j.origin_system OPERATOR(pg_catalog.=) $3 "
 		"AND j.origin_database OPERATOR(pg_catalog.=) $4 "
 		"LIMIT 1",
-		4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}, NULL
+		4, {TEXTOID, TIMESTAMPTZOID, INT8OID, OIDOID}, PA_PLANNER_LOOK_UPS
 	};
 	Datum		values[4];
 	PaResult	result;

@@ -16,7 +16,7 @@
  * What was read a moment ago is usually where it was: it is looked for by its
  * ctid first, which saves the way through the index, and by its key only if it
  * is not there.  A ctid may belong to another row by then, so the key is
- * compared, by a function, since an operator could become a look-up.
+ * compared, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -72,13 +72,12 @@ write_attempts(PaOutcome **outcomes, int count)
 static void
 delete_jobs(PaOutcome **outcomes, int count)
 {
-	static const PaColumn columns[] = {
-		{"row_id", TIDOID}, {"event_id", INT8OID}
-	};
+	static const PaColumn columns[] = {{"event_id", INT8OID}};
 	static PaPlan plan = {
 		"DELETE FROM power_action.job j USING given v "
-		"WHERE j.ctid OPERATOR(pg_catalog.=) v.row_id "
-		"AND pg_catalog.int8eq(j.event_id, v.event_id)"
+		"WHERE j.ctid OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND j.event_id OPERATOR(pg_catalog.=) v.event_id",
+		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
 	static PaPlan others_plan = {
 		"DELETE FROM power_action.job j "
@@ -97,13 +96,15 @@ delete_jobs(PaOutcome **outcomes, int count)
 		if (outcomes[i]->status < PA_EVENT_SUCCESS)
 			continue;
 		done[done_count++] = outcomes[i]->event_id;
-		pa_given_row_id(&given, 0, &outcomes[i]->job_row);
-		pa_given_int64(&given, 1, outcomes[i]->event_id, false);
+		pa_given_row_id(&given, &outcomes[i]->job_row);
+		pa_given_int64(&given, 0, outcomes[i]->event_id, false);
 		pa_given_add(&given);
 	}
 	if (done_count > 0)
 	{
-		pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+		Datum		row_ids = pa_given_row_ids(&given);
+
+		pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
 		all = result.count == (uint64) done_count;
 		pa_plan_finish(&result);
 		if (!all)
@@ -155,7 +156,7 @@ static const PaColumn event_columns[] = {
 	{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
 	{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
 	{"instances_done", INT4OID}, {"instances_failed", TEXTOID},
-	{"row_id", TIDOID}, {"place", INT4OID}
+	{"place", INT4OID}
 };
 
 #define UPDATE_EVENT \
@@ -192,8 +193,8 @@ give_event(PaGiven *given, const PaOutcome *o, int place)
 	pa_given_int32(given, 12, o->instances_total, o->instances_total < 0);
 	pa_given_int32(given, 13, o->instances_done, o->instances_done < 0);
 	pa_given_text(given, 14, o->instances_failed);
-	pa_given_row_id(given, 15, &o->event_row);
-	pa_given_int32(given, 16, place, false);
+	pa_given_row_id(given, &o->event_row);
+	pa_given_int32(given, 15, place, false);
 	pa_given_add(given);
 }
 
@@ -202,9 +203,10 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 {
 	static PaPlan plan = {
 		UPDATE_EVENT
-		"WHERE e.ctid OPERATOR(pg_catalog.=) v.row_id "
-		"AND pg_catalog.int8eq(e.event_id, v.event_id) "
-		"RETURNING v.place"
+		"WHERE e.ctid OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND e.event_id OPERATOR(pg_catalog.=) v.event_id "
+		"RETURNING v.place",
+		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
 	/* those that have moved, or of which it is not known where they are */
 	static PaPlan others_plan = {
@@ -215,6 +217,7 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 	int		   *others = palloc(sizeof(int) * Max(count, 1));
 	PaGiven		given;
 	PaResult	result;
+	Datum		row_ids;
 	int			left;
 
 	if (count == 0)
@@ -222,7 +225,8 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 	pa_given_begin(&given, event_columns, lengthof(event_columns));
 	for (int i = 0; i < count; i++)
 		give_event(&given, outcomes[i], i);
-	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	row_ids = pa_given_row_ids(&given);
+	pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
 	left = pa_plan_not_returned(&result, count, others);
 	pa_plan_finish(&result);
 	pa_given_end(&given);
@@ -319,14 +323,16 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 		1, {INT8ARRAYOID}
 	};
 	static const PaColumn columns[] = {
-		{"row_id", TIDOID}, {"started_at", TIMESTAMPTZOID},
+		{"event_id", INT8OID}, {"started_at", TIMESTAMPTZOID},
 		{"place", INT4OID}
 	};
 	static PaPlan plan = {
 		"UPDATE power_action.event e SET status = 'running', "
 		"started_at = COALESCE(e.started_at, v.started_at) FROM given v "
-		"WHERE e.ctid OPERATOR(pg_catalog.=) v.row_id "
-		"RETURNING v.place, e.ctid"
+		"WHERE e.ctid OPERATOR(pg_catalog.=) ANY ($1) "
+		"AND e.event_id OPERATOR(pg_catalog.=) v.event_id "
+		"RETURNING v.place, e.ctid",
+		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
 	Datum		argument;
@@ -341,16 +347,18 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		int			place = (int) pa_row_int64(&result.rows[i], 1) - 1;
-		ItemPointerData row = pa_row_tid(&result.rows[i], 2);
 
-		pa_given_row_id(&given, 0, &row);
+		starts[place].event_row = pa_row_tid(&result.rows[i], 2);
+		pa_given_row_id(&given, &starts[place].event_row);
+		pa_given_int64(&given, 0, starts[place].event_id, false);
 		pa_given_time(&given, 1, starts[place].started_at);
 		pa_given_int32(&given, 2, place, false);
 		pa_given_add(&given);
 	}
 	pa_plan_finish(&result);
 
-	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	argument = pa_given_row_ids(&given);
+	pa_plan_execute_given(&plan, &argument, NULL, &given, &result);
 	for (int i = 0; i < count; i++)
 		ItemPointerSetInvalid(&starts[i].event_row);
 	for (uint64 i = 0; i < result.count; i++)

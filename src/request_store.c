@@ -19,7 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -28,33 +27,10 @@
 #include "store_plan.h"
 
 /*
- * Runs a plan that depends neither on the values nor on the statistics.  One
- * that is made anew for each call would take longer to make than to run; one
- * that is made while a table is empty would read all of it later.  So the
- * plan is generic, and made while there is nothing but indexes to choose.
+ * The plans here depend neither on the values nor on the statistics.  Those
+ * made anew for each call would take longer to make than to run; those made
+ * while a table is empty would read all of it later.
  */
-static void
-execute(PaPlan *plan, const Datum *values, const char *nulls,
-		const PaGiven *given, PaResult *result)
-{
-	static const char *const not_wanted[] = {
-		"enable_seqscan", "enable_bitmapscan", "enable_memoize",
-		"enable_hashjoin", "enable_mergejoin"
-	};
-	int			settings = 0;
-
-	if (pa_plan_will_be_made(plan))
-	{
-		settings = NewGUCNestLevel();
-		for (size_t i = 0; i < lengthof(not_wanted); i++)
-			(void) set_config_option(not_wanted[i], "off", PGC_USERSET,
-									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-									 false);
-	}
-	pa_plan_execute_given(plan, values, nulls, given, result);
-	if (settings != 0)
-		AtEOXact_GUC(true, settings);
-}
 
 static text *
 copy_text(const PaRow *row, int column)
@@ -130,12 +106,12 @@ find_visible(PaRequestItem **sorted, int count)
 	static PaPlan plan = {
 		"SELECT c.cluster_id FROM power_action.cluster c "
 		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
-		1, {TEXTARRAYOID}, NULL
+		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
 	};
 	Datum		argument = id_array(sorted, count);
 	PaResult	result;
 
-	execute(&plan, &argument, NULL, NULL, &result);
+	pa_plan_execute_given(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
 	pa_plan_finish(&result);
@@ -165,7 +141,7 @@ read_clusters(PaRequestItem **sorted, int count,
 		"FROM power_action.account a "
 		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
 		"LIMIT 1) a",
-		1, {TEXTARRAYOID}, NULL
+		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
 	};
 	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
 	int			visible_count = 0;
@@ -182,7 +158,7 @@ read_clusters(PaRequestItem **sorted, int count,
 	argument = id_array(visible, visible_count);
 
 	pa_inventory_become_owner(&user, &context);
-	execute(&plan, &argument, NULL, NULL, &result);
+	pa_plan_execute_given(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
@@ -225,7 +201,7 @@ pa_request_store_id_of_name(const text *name)
 		"SELECT c.cluster_id FROM power_action.cluster c "
 		"WHERE c.cluster_name OPERATOR(pg_catalog.=) $1 "
 		"ORDER BY c.cluster_id",
-		1, {TEXTOID}, NULL
+		1, {TEXTOID}, PA_PLANNER_LOOK_UPS
 	};
 	Datum		argument = PointerGetDatum(name);
 	PaResult	result;
@@ -326,22 +302,22 @@ optional_text(const text *value, char *null)
 
 static PaPlan insert_one = {
 	INSERT_EVENTS(ONE_ITEM) INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, NULL
+	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, PA_PLANNER_LOOK_UPS
 };
 
 static PaPlan insert_one_keyed = {
 	INSERT_EVENTS(ONE_ITEM) UNLESS_REPEATED INSERT_JOBS,
-	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, NULL
+	ARGUMENTS, {REQUEST_TYPES, ONE_TYPES}, PA_PLANNER_LOOK_UPS
 };
 
 static PaPlan insert_many = {
 	INSERT_EVENTS(MANY_ITEMS) INSERT_JOBS,
-	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, PA_PLANNER_LOOK_UPS
 };
 
 static PaPlan insert_many_keyed = {
 	INSERT_EVENTS(MANY_ITEMS) UNLESS_REPEATED INSERT_JOBS,
-	REQUEST_ARGUMENTS, {REQUEST_TYPES}, NULL
+	REQUEST_ARGUMENTS, {REQUEST_TYPES}, PA_PLANNER_LOOK_UPS
 };
 
 static void
@@ -447,7 +423,7 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 	pa_inventory_inserting_requests = true;
 	PG_TRY();
 	{
-		execute(plan, values, nulls, one ? NULL : &given, &result);
+		pa_plan_execute_given(plan, values, nulls, one ? NULL : &given, &result);
 	}
 	PG_FINALLY();
 	{
@@ -502,7 +478,8 @@ check_same_arguments(const PaRequest *request, const PaRow *row,
 	"AND e.request_key OPERATOR(pg_catalog.=) $2 " \
 	"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3) " \
 	"AND (e.account_name IS NOT NULL) OPERATOR(pg_catalog.=) $4"
-#define REPEATED_TYPES		4, {NAMEOID, TEXTOID, TEXTARRAYOID, BOOLOID}, NULL
+#define REPEATED_TYPES \
+	4, {NAMEOID, TEXTOID, TEXTARRAYOID, BOOLOID}, PA_PLANNER_LOOK_UPS
 
 /* a plan for each user who runs it: what row-level security adds is kept */
 static PaPlan repeated_as_caller = {REPEATED_EVENTS, REPEATED_TYPES};
@@ -527,7 +504,7 @@ take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = id_array(items, count);
 	values[3] = BoolGetDatum(existed);
-	execute(plan, values, NULL, NULL, &result);
+	pa_plan_execute_given(plan, values, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];

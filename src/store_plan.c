@@ -9,9 +9,12 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "optimizer/cost.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/plancache.h"
 #include "utils/queryenvironment.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "store_plan.h"
@@ -74,6 +77,49 @@ read_rows(const SPITupleTable *table, uint64 count)
 	return rows;
 }
 
+/*
+ * Makes the plan, if there is none that is valid, from what it may consist of.
+ * Its tables stay locked, so it is still valid when it is executed next.
+ */
+static void
+make_plan(PaPlan *plan)
+{
+	bool	   *const settings[] = {
+		&enable_seqscan, &enable_bitmapscan, &enable_memoize,
+		&enable_mergejoin, &enable_hashjoin, &enable_nestloop
+	};
+	bool		callers[lengthof(settings)];
+
+	if (plan->plan == NULL)
+		prepare(plan);
+	if (plan->planner == PA_PLANNER_AS_SET)
+		return;
+
+	/* nothing but the planner runs meanwhile */
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		callers[i] = *settings[i];
+		*settings[i] = false;
+	}
+	if (plan->planner == PA_PLANNER_IN_PLACE)
+		enable_hashjoin = true;
+	else
+		enable_nestloop = true;
+	PG_TRY();
+	{
+		CachedPlan *made = SPI_plan_get_cached_plan(plan->plan);
+
+		if (made)
+			ReleaseCachedPlan(made, CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		for (size_t i = 0; i < lengthof(settings); i++)
+			*settings[i] = callers[i];
+	}
+	PG_END_TRY();
+}
+
 static void
 execute(PaPlan *plan, const Datum *values, const char *nulls,
 		const PaGiven *given, bool read_only, long limit, PaResult *result)
@@ -84,8 +130,7 @@ execute(PaPlan *plan, const Datum *values, const char *nulls,
 	SPI_connect();
 	if (given)
 		register_given(given);
-	if (plan->plan == NULL)
-		prepare(plan);
+	make_plan(plan);
 
 	code = SPI_execute_plan(plan->plan, (Datum *) values, nulls, read_only,
 							limit);
@@ -115,12 +160,6 @@ pa_plan_execute_given(PaPlan *plan, const Datum *values, const char *nulls,
 					  const PaGiven *given, PaResult *result)
 {
 	execute(plan, values, nulls, given, false, 0, result);
-}
-
-bool
-pa_plan_will_be_made(const PaPlan *plan)
-{
-	return plan->plan == NULL || !SPI_plan_is_valid(plan->plan);
 }
 
 void
@@ -185,6 +224,8 @@ pa_given_begin(PaGiven *given, const PaColumn *columns, int count)
 						   columns[c].name, columns[c].type, -1, 0);
 	given->store = tuplestore_begin_heap(false, false, GIVEN_MEMORY_KB);
 	given->count = 0;
+	given->row_ids = NULL;
+	given->row_id_count = given->row_id_room = 0;
 }
 
 void
@@ -208,12 +249,25 @@ pa_given_int64(PaGiven *given, int column, int64 value, bool isnull)
 	given->values[column] = Int64GetDatum(value);
 }
 
-/* must stay until the row is added; null if it is invalid */
 void
-pa_given_row_id(PaGiven *given, int column, const ItemPointerData *value)
+pa_given_row_id(PaGiven *given, const ItemPointerData *row_id)
 {
-	given->nulls[column] = !ItemPointerIsValid(value);
-	given->values[column] = PointerGetDatum(value);
+	if (!ItemPointerIsValid(row_id))
+		return;
+	if (given->row_id_count == given->row_id_room)
+	{
+		given->row_id_room = Max(64, given->row_id_room * 2);
+		given->row_ids = given->row_ids ?
+			repalloc(given->row_ids, sizeof(Datum) * given->row_id_room) :
+			palloc(sizeof(Datum) * given->row_id_room);
+	}
+	given->row_ids[given->row_id_count++] = PointerGetDatum(row_id);
+}
+
+Datum
+pa_given_row_ids(const PaGiven *given)
+{
+	return pa_array(given->row_ids, NULL, given->row_id_count, TIDOID);
 }
 
 /* null if it is infinite */
@@ -345,6 +399,11 @@ pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
 			length = 4;
 			by_value = true;
 			align = TYPALIGN_INT;
+			break;
+		case TIDOID:
+			length = sizeof(ItemPointerData);
+			by_value = false;
+			align = TYPALIGN_SHORT;
 			break;
 		case INT8OID:
 		case TIMESTAMPTZOID:

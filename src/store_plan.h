@@ -21,11 +21,23 @@
 #define PA_PLAN_MAX_ARGUMENTS 24
 #define PA_GIVEN_MAX_COLUMNS 20
 
+/*
+ * What the planner may choose from.  A plan is made at its first execution, and
+ * again whenever a table was analyzed since, be it empty or not.
+ */
+typedef enum PaPlanner
+{
+	PA_PLANNER_AS_SET,			/* what the settings say: the worker's own */
+	PA_PLANNER_LOOK_UPS,		/* each row is looked up in an index */
+	PA_PLANNER_IN_PLACE			/* rows at given ctids, joined by hashing */
+} PaPlanner;
+
 typedef struct PaPlan
 {
 	const char *sql;
 	int			nargs;
 	Oid			types[PA_PLAN_MAX_ARGUMENTS];
+	PaPlanner	planner;
 	SPIPlanPtr	plan;			/* NULL until the first use */
 } PaPlan;
 
@@ -46,6 +58,10 @@ typedef struct PaResult
  * Rows that travel to a statement: in its SQL they are the relation "given"
  * with these columns.  One tuplestore is scanned as it is, whereas arrays
  * would have to be made, unnested and stored, one for each column.
+ *
+ * A statement that is "in place" looks for the rows that it changes at given
+ * ctids, in one scan, and joins them with "given" by their key.  (A scan for
+ * each row would ask the operating system for the size of the table each time.)
  */
 typedef struct PaColumn
 {
@@ -58,6 +74,9 @@ typedef struct PaGiven
 	TupleDesc	descriptor;
 	Tuplestorestate *store;
 	uint64		count;
+	Datum	   *row_ids;		/* of pa_given_row_id */
+	int			row_id_count;
+	int			row_id_room;
 	Datum		values[PA_GIVEN_MAX_COLUMNS];
 	bool		nulls[PA_GIVEN_MAX_COLUMNS];
 } PaGiven;
@@ -73,10 +92,15 @@ extern void pa_given_int32(PaGiven *given, int column, int32 value,
 						   bool isnull);
 extern void pa_given_int64(PaGiven *given, int column, int64 value,
 						   bool isnull);
-extern void pa_given_row_id(PaGiven *given, int column,
-							const ItemPointerData *value);
 extern void pa_given_time(PaGiven *given, int column, TimestampTz value);
 extern void pa_given_add(PaGiven *given);
+
+/*
+ * Where the row probably is that is given, unless it is invalid; it must stay
+ * where it is until the statement has run.  And all of these, as tid[].
+ */
+extern void pa_given_row_id(PaGiven *given, const ItemPointerData *row_id);
+extern Datum pa_given_row_ids(const PaGiven *given);
 extern void pa_given_end(PaGiven *given);
 
 /*
@@ -90,9 +114,6 @@ extern void pa_plan_execute(PaPlan *plan, const Datum *values,
 							const char *nulls, bool read_only, long limit,
 							PaResult *result);
 extern void pa_plan_finish(PaResult *result);
-
-/* true if the next execution has to plan, at first or again */
-extern bool pa_plan_will_be_made(const PaPlan *plan);
 
 /* The same with rows that the statement reads; NULL for none. */
 extern void pa_plan_execute_given(PaPlan *plan, const Datum *values,
