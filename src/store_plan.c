@@ -84,11 +84,19 @@ read_rows(const SPITupleTable *table, uint64 count)
 static void
 make_plan(PaPlan *plan)
 {
-	bool	   *const settings[] = {
-		&enable_seqscan, &enable_bitmapscan, &enable_memoize,
-		&enable_mergejoin, &enable_hashjoin, &enable_nestloop
+	const bool	in_place = plan->planner == PA_PLANNER_IN_PLACE;
+	const struct
+	{
+		bool	   *setting;
+		bool		value;
+	}			wanted[] = {
+		{&enable_seqscan, false}, {&enable_bitmapscan, false},
+		{&enable_indexscan, !in_place}, {&enable_indexonlyscan, !in_place},
+		{&enable_tidscan, in_place}, {&enable_nestloop, !in_place},
+		{&enable_hashjoin, in_place}, {&enable_mergejoin, false},
+		{&enable_memoize, false}
 	};
-	bool		callers[lengthof(settings)];
+	bool		callers[lengthof(wanted)];
 
 	if (plan->plan == NULL)
 		prepare(plan);
@@ -96,15 +104,11 @@ make_plan(PaPlan *plan)
 		return;
 
 	/* nothing but the planner runs meanwhile */
-	for (size_t i = 0; i < lengthof(settings); i++)
+	for (size_t i = 0; i < lengthof(wanted); i++)
 	{
-		callers[i] = *settings[i];
-		*settings[i] = false;
+		callers[i] = *wanted[i].setting;
+		*wanted[i].setting = wanted[i].value;
 	}
-	if (plan->planner == PA_PLANNER_IN_PLACE)
-		enable_hashjoin = true;
-	else
-		enable_nestloop = true;
 	PG_TRY();
 	{
 		CachedPlan *made = SPI_plan_get_cached_plan(plan->plan);
@@ -114,8 +118,8 @@ make_plan(PaPlan *plan)
 	}
 	PG_FINALLY();
 	{
-		for (size_t i = 0; i < lengthof(settings); i++)
-			*settings[i] = callers[i];
+		for (size_t i = 0; i < lengthof(wanted); i++)
+			*wanted[i].setting = callers[i];
 	}
 	PG_END_TRY();
 }
