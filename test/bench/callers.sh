@@ -70,7 +70,8 @@ SELECT backlog FROM most;
 SQL
 		sampler=$!
 	fi
-	PGOPTIONS='-c client_min_messages=error' pgbench -n -M prepared -c 4 -j 2 \
+	PGOPTIONS='-c client_min_messages=error -c log_min_messages=error' \
+		pgbench -n -M prepared -c 4 -j 2 \
 		-D i=-1 -T "$live_seconds" -f "$private/live.sql" \
 		>"$private/pgbench" 2>"$private/log/pgbench.log" || {
 		tail -n 5 "$private/log/pgbench.log" >&2
@@ -116,6 +117,7 @@ enqueue()
 	sending off
 	query >"$private/enqueue" <<SQL
 SET client_min_messages = error;
+SET log_min_messages = error;
 CHECKPOINT;
 SELECT clock_timestamp() AS start \gset
 SELECT count(*) AS requested FROM $2 \gset

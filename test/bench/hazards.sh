@@ -79,6 +79,7 @@ bench_dead_agent_jobs()
 	wait_until_ready agent
 	compare 'jobs of a dead agent' "$(rounds 6)" \
 		reference reference dead_jobs 'jobs beside'
+	use dead_jobs
 	if [ "$(query -c "SELECT count(*) FROM power_action.job
 		WHERE server_name = 'absent'")" != "$dead" ]; then
 		fail "the jobs of the absent agent have not stayed"
