@@ -309,7 +309,7 @@ agent_stop()
 # Nanoseconds of CPU that all threads of a process have had.
 cpu_of()
 {
-	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { print sum }'
+	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 # memory_of PID: MB of a process without the server's shared memory, and what is
