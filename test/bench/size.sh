@@ -119,3 +119,38 @@ bench_inventory()
 	compare 'inventory, scattered' "$(rounds 2)" small small large large
 	database_end small large
 }
+
+# disk SUBJECT TABLE NUMBER: with indexes, after VACUUM
+disk()
+{
+	query -c "VACUUM power_action.$2"
+	record 'size on disk' "$1" B "$(query -c "SELECT
+		pg_total_relation_size('power_action.$2') / $3::numeric")"
+}
+
+# What a fleet takes: filled as a restore does it, requested in one statement,
+# done; then everything once more, which finds the room of what was deleted.
+bench_disk()
+{
+	local clusters
+
+	clusters=$(scaled 100000)
+	database disk
+	sending off
+	inventory "$clusters" 6
+	disk cluster cluster "$clusters"
+	disk instance instance $((6 * clusters))
+	query -o /dev/null -c "SET client_min_messages = error" -c "SELECT count(*)
+		FROM power_action.power_off(ARRAY(SELECT cluster_id FROM batch),
+			'scheduler', 'the hours of the office')"
+	disk 'event, pending' event "$clusters"
+	disk job job "$clusters"
+	sending on
+	all_succeeded 0 "$clusters"
+	disk 'event, final' event "$clusters"
+	disk 'cluster, powered' cluster "$clusters"
+	disk 'instance, powered' instance $((6 * clusters))
+	drain power_on >"$private/drained"
+	disk 'event, final, second round' event $((2 * clusters))
+	database_end disk
+}
