@@ -219,29 +219,17 @@ CREATE TABLE power_action.event (
 ) WITH (fillfactor = 45);
 
 -- Without a SET clause, which would cost more than the checks: it runs no SQL.
-CREATE FUNCTION power_action.event_keeps_rules(
-	event_id bigint, action text, cluster_id text, cluster_name text,
-	account_name text, server_name text, triggered_by text, status text,
-	agent_result text, error_source text, error_code text,
-	error_message text, requested_at timestamptz, not_before timestamptz,
-	expires_at timestamptz, started_at timestamptz, finished_at timestamptz,
-	attempts integer, request_key text, superseded_by bigint,
-	cancelled_by text, cancel_reason text, instances_total integer,
-	instances_done integer)
+CREATE FUNCTION power_action.event_keeps_rules(event power_action.event)
 	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'pa_event_rule_check'
-	LANGUAGE C IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE;
-REVOKE ALL ON FUNCTION power_action.event_keeps_rules FROM PUBLIC;
-COMMENT ON FUNCTION power_action.event_keeps_rules IS
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+REVOKE ALL ON FUNCTION power_action.event_keeps_rules(power_action.event)
+	FROM PUBLIC;
+COMMENT ON FUNCTION power_action.event_keeps_rules(power_action.event) IS
 	'The CHECK of the table event: true, or error 23514 with the rule that is broken as its constraint name (event_action_check, event_status_check, event_agent_result_check, event_error_source_check, event_finished_check, event_pending_check, event_running_check, event_success_check, event_failed_check, event_cancelled_check, event_request_check, event_cluster_id_check, event_triggered_by_check, event_request_key_check, event_attempts_check, event_expires_check, event_superseded_check, event_instances_check)';
 
 ALTER TABLE power_action.event
-	ADD CONSTRAINT event_check CHECK (power_action.event_keeps_rules(
-		event_id, action, cluster_id, cluster_name, account_name,
-		server_name, triggered_by, status, agent_result, error_source,
-		error_code, error_message, requested_at, not_before, expires_at,
-		started_at, finished_at, attempts, request_key, superseded_by,
-		cancelled_by, cancel_reason, instances_total, instances_done));
+	ADD CONSTRAINT event_check CHECK (power_action.event_keeps_rules(event));
 COMMENT ON CONSTRAINT event_check ON power_action.event IS
 	'the words that action, status, agent_result and error_source know, and what goes with each status; one function, since CHECKs are compiled anew for each statement';
 
@@ -669,8 +657,7 @@ CREATE FUNCTION power_action.power_on(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_on'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_on(text, text, text, timestamptz, timestamptz, integer, text) IS
@@ -687,8 +674,7 @@ CREATE FUNCTION power_action.power_on(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_on_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_on(text[], text, text, timestamptz, timestamptz, integer, text) IS
@@ -705,8 +691,7 @@ CREATE FUNCTION power_action.power_off(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_power_off'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_off(text, text, text, timestamptz, timestamptz, integer, text) IS
@@ -723,8 +708,7 @@ CREATE FUNCTION power_action.power_off(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_power_off_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.power_off(text[], text, text, timestamptz, timestamptz, integer, text) IS
@@ -741,8 +725,7 @@ CREATE FUNCTION power_action.refresh(
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'pa_request_refresh'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.refresh(text, text, text, timestamptz, timestamptz, integer, text) IS
@@ -759,8 +742,7 @@ CREATE FUNCTION power_action.refresh(
 	RETURNS TABLE (cluster_id text, event_id bigint, status text, error_code text)
 	AS 'MODULE_PATHNAME', 'pa_request_refresh_set'
 	LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE ROWS 1000
-	SET search_path = pg_catalog, pg_temp
-	SET enable_seqscan = off;
+	SET search_path = pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text)
 	FROM PUBLIC;
 COMMENT ON FUNCTION power_action.refresh(text[], text, text, timestamptz, timestamptz, integer, text) IS

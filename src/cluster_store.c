@@ -11,14 +11,11 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "storage/proc.h"
 #include "utils/snapmgr.h"
 
 #include "cluster_store.h"
 #include "inventory.h"
 #include "store_plan.h"
-
-#define LOCK_WAIT_MS	20		/* for a lock that was free a moment before */
 
 /*
  * Writes the clusters that are where it is known, and whose last locker, if
@@ -82,11 +79,8 @@ write_in_place(PaClusterChange **changes, int count, int32 age)
 void
 pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 {
-	int			caller_timeout = LockTimeout;
-
 	/* tells the triggers of the inventory that these are the agent's words */
 	pa_inventory_writing_outcome = true;
-	LockTimeout = LOCK_WAIT_MS;
 	PG_TRY();
 	{
 		/* who is older than the oldest transaction that may be running, ended */
@@ -96,7 +90,6 @@ pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 	}
 	PG_FINALLY();
 	{
-		LockTimeout = caller_timeout;
 		pa_inventory_writing_outcome = false;
 	}
 	PG_END_TRY();

@@ -11,19 +11,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "event_rule.h"
 
 PG_FUNCTION_INFO_V1(pa_event_rule_check);
 
-/*
- * The columns that the rules speak of: the arguments, in this order.  The whole
- * row as one argument would have to be built for each check, and taken apart.
- */
+/* The columns that the rules speak of; the order does not matter. */
 enum
 {
 	EVENT_ID, ACTION, CLUSTER_ID, CLUSTER_NAME, ACCOUNT_NAME, SERVER_NAME,
@@ -34,25 +33,95 @@ enum
 	COLUMN_COUNT
 };
 
-typedef const NullableDatum Event;
+static const char *const column_names[COLUMN_COUNT] = {
+	"event_id", "action", "cluster_id", "cluster_name", "account_name",
+	"server_name", "triggered_by", "status", "agent_result", "error_source",
+	"error_code", "error_message", "requested_at", "not_before",
+	"expires_at", "started_at", "finished_at", "attempts", "request_key",
+	"superseded_by", "cancelled_by", "cancel_reason", "instances_total",
+	"instances_done"
+};
+
+#define MAX_COLUMNS 64
+
+/* One row, by the column numbers above. */
+typedef struct Event
+{
+	Datum		value[COLUMN_COUNT];
+	bool		isnull[COLUMN_COUNT];
+} Event;
+
+/* Where the columns are in the row; looked up once for each type. */
+static void
+find_columns(TupleDesc descriptor, int *numbers)
+{
+	for (int c = 0; c < COLUMN_COUNT; c++)
+	{
+		numbers[c] = -1;
+		for (int i = 0; i < descriptor->natts; i++)
+		{
+			Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+
+			if (!attribute->attisdropped &&
+				strcmp(NameStr(attribute->attname), column_names[c]) == 0)
+				numbers[c] = i;
+		}
+		if (numbers[c] < 0)
+			elog(ERROR, "column \"%s\" is missing", column_names[c]);
+	}
+}
+
+static void
+read_event(HeapTupleHeader row, Event *event)
+{
+	static Oid	known_type = InvalidOid;
+	static int	numbers[COLUMN_COUNT];
+	Oid			type = HeapTupleHeaderGetTypeId(row);
+	TupleDesc	descriptor;
+	HeapTupleData tuple;
+	Datum		values[MAX_COLUMNS];
+	bool		nulls[MAX_COLUMNS];
+
+	descriptor = lookup_rowtype_tupdesc(type,
+										HeapTupleHeaderGetTypMod(row));
+	if (type != known_type)
+	{
+		if (descriptor->natts > MAX_COLUMNS)
+			elog(ERROR, "too many columns");
+		find_columns(descriptor, numbers);
+		known_type = type;
+	}
+	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = row;
+	heap_deform_tuple(&tuple, descriptor, values, nulls);
+	ReleaseTupleDesc(descriptor);
+
+	for (int c = 0; c < COLUMN_COUNT; c++)
+	{
+		event->value[c] = values[numbers[c]];
+		event->isnull[c] = nulls[numbers[c]];
+	}
+}
 
 static bool
-is_set(Event *event, int column)
+is_set(const Event *event, int column)
 {
-	return !event[column].isnull;
+	return !event->isnull[column];
 }
 
 static int
-text_length(Event *event, int column)
+text_length(const Event *event, int column)
 {
-	return VARSIZE_ANY_EXHDR(DatumGetTextPP(event[column].value));
+	return VARSIZE_ANY_EXHDR(DatumGetTextPP(event->value[column]));
 }
 
 /* Is the text of a column that is not null this word? */
 static bool
-is_word(Event *event, int column, const char *word)
+is_word(const Event *event, int column, const char *word)
 {
-	text	   *value = DatumGetTextPP(event[column].value);
+	text	   *value = DatumGetTextPP(event->value[column]);
 	size_t		length = strlen(word);
 
 	return VARSIZE_ANY_EXHDR(value) == length &&
@@ -60,7 +129,7 @@ is_word(Event *event, int column, const char *word)
 }
 
 static bool
-is_one_of(Event *event, int column, const char *const *words)
+is_one_of(const Event *event, int column, const char *const *words)
 {
 	for (; *words; words++)
 		if (is_word(event, column, *words))
@@ -69,20 +138,20 @@ is_one_of(Event *event, int column, const char *const *words)
 }
 
 static TimestampTz
-time_of(Event *event, int column)
+time_of(const Event *event, int column)
 {
-	return DatumGetTimestampTz(event[column].value);
+	return DatumGetTimestampTz(event->value[column]);
 }
 
 static void
-require(bool kept, Event *event, const char *rule, const char *words)
+require(bool kept, const Event *event, const char *rule, const char *words)
 {
 	if (kept)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("event " INT64_FORMAT " breaks the rule \"%s\"",
-					DatumGetInt64(event[EVENT_ID].value), rule),
+					DatumGetInt64(event->value[EVENT_ID]), rule),
 			 errdetail("%s.", words),
 			 err_generic_string(PG_DIAG_SCHEMA_NAME, "power_action"),
 			 err_generic_string(PG_DIAG_TABLE_NAME, "event"),
@@ -94,7 +163,7 @@ require(bool kept, Event *event, const char *rule, const char *words)
 
 /* The words that the columns know. */
 static void
-check_words(Event *event)
+check_words(const Event *event)
 {
 	static const char *const actions[] = {
 		"power_on", "power_off", "refresh", NULL
@@ -122,7 +191,7 @@ check_words(Event *event)
 
 /* The status, and what goes with it. */
 static void
-check_status(Event *event)
+check_status(const Event *event)
 {
 	bool		pending = is_word(event, STATUS, "pending");
 	bool		running = is_word(event, STATUS, "running");
@@ -135,7 +204,7 @@ check_status(Event *event)
 			"finished",
 			"finished_at is set if, and only if, the status is final");
 	REQUIRE(!pending || !started ||
-			DatumGetInt32(event[ATTEMPTS].value) > 0, "pending",
+			DatumGetInt32(event->value[ATTEMPTS]) > 0, "pending",
 			"a pending event that was started has attempts");
 	REQUIRE(!(running || success) || started, "running",
 			"an event that runs or succeeded has started_at");
@@ -158,7 +227,7 @@ check_status(Event *event)
 }
 
 static void
-check_values(Event *event)
+check_values(const Event *event)
 {
 	REQUIRE(text_length(event, CLUSTER_ID) > 0 &&
 			text_length(event, CLUSTER_ID) <= 255, "cluster_id",
@@ -168,7 +237,7 @@ check_values(Event *event)
 	REQUIRE(!is_set(event, REQUEST_KEY) ||
 			text_length(event, REQUEST_KEY) > 0, "request_key",
 			"request_key is not empty");
-	REQUIRE(DatumGetInt32(event[ATTEMPTS].value) >= 0, "attempts",
+	REQUIRE(DatumGetInt32(event->value[ATTEMPTS]) >= 0, "attempts",
 			"attempts is not negative");
 	REQUIRE(!is_set(event, EXPIRES_AT) ||
 			(time_of(event, EXPIRES_AT) > time_of(event, REQUESTED_AT) &&
@@ -176,16 +245,16 @@ check_values(Event *event)
 			  time_of(event, EXPIRES_AT) > time_of(event, NOT_BEFORE))),
 			"expires", "expires_at is later than requested_at and not_before");
 	REQUIRE(!is_set(event, SUPERSEDED_BY) ||
-			DatumGetInt64(event[SUPERSEDED_BY].value) !=
-			DatumGetInt64(event[EVENT_ID].value), "superseded",
+			DatumGetInt64(event->value[SUPERSEDED_BY]) !=
+			DatumGetInt64(event->value[EVENT_ID]), "superseded",
 			"no event supersedes itself");
 	REQUIRE((!is_set(event, INSTANCES_TOTAL) ||
-			 DatumGetInt32(event[INSTANCES_TOTAL].value) >= 0) &&
+			 DatumGetInt32(event->value[INSTANCES_TOTAL]) >= 0) &&
 			(!is_set(event, INSTANCES_DONE) ||
-			 (DatumGetInt32(event[INSTANCES_DONE].value) >= 0 &&
+			 (DatumGetInt32(event->value[INSTANCES_DONE]) >= 0 &&
 			  (!is_set(event, INSTANCES_TOTAL) ||
-			   DatumGetInt32(event[INSTANCES_DONE].value) <=
-			   DatumGetInt32(event[INSTANCES_TOTAL].value)))), "instances",
+			   DatumGetInt32(event->value[INSTANCES_DONE]) <=
+			   DatumGetInt32(event->value[INSTANCES_TOTAL])))), "instances",
 			"instances_done is between 0 and instances_total");
 }
 
@@ -196,18 +265,17 @@ pa_event_rule_check(PG_FUNCTION_ARGS)
 		EVENT_ID, ACTION, CLUSTER_ID, TRIGGERED_BY, STATUS, AGENT_RESULT,
 		REQUESTED_AT, ATTEMPTS
 	};
-	Event	   *event = fcinfo->args;
+	Event		event;
 
-	if (PG_NARGS() != COLUMN_COUNT)
-		elog(ERROR, "a rule of events is called with %d values", PG_NARGS());
+	read_event(PG_GETARG_HEAPTUPLEHEADER(0), &event);
 
 	/* the NOT NULLs of the table come first, but others may call this, too */
 	for (size_t i = 0; i < lengthof(not_null); i++)
-		if (event[not_null[i]].isnull)
+		if (event.isnull[not_null[i]])
 			PG_RETURN_BOOL(false);
 
-	check_words(event);
-	check_status(event);
-	check_values(event);
+	check_words(&event);
+	check_status(&event);
+	check_values(&event);
 	PG_RETURN_BOOL(true);
 }

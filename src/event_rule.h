@@ -13,7 +13,7 @@
 #include "fmgr.h"
 
 /*
- * event_keeps_rules(columns of an event) returns boolean: true, or it raises
+ * event_keeps_rules(event) returns boolean: true, or it raises
  * check_violation with the rule as constraint name and in words.
  */
 extern Datum pa_event_rule_check(PG_FUNCTION_ARGS);
