@@ -18,11 +18,14 @@
 #include "store_plan.h"
 
 /*
- * Writes the clusters that are where it is known, and whose last locker, if
- * there was any, is older than this age of a transaction.
+ * Writes the clusters that are where it is known and, unless all are locked by
+ * us, that nobody has locked.  What locked them last is told by xmax: ended,
+ * if it is older than every transaction that may be running.  It may also be
+ * several, as a MultiXactId, which has numbers of its own; what may be one of
+ * those is left alone.
  */
 static void
-write_in_place(PaClusterChange **changes, int count, int32 age)
+write_in_place(PaClusterChange **changes, int count, bool locked)
 {
 	static const PaColumn columns[] = {
 		{"cluster_id", TEXTOID}, {"status", TEXTOID}, {"source", TEXTOID},
@@ -37,18 +40,20 @@ write_in_place(PaClusterChange **changes, int count, int32 age)
 		"FROM given v "
 		"WHERE c.ctid OPERATOR(pg_catalog.=) ANY ($1) "
 		"AND c.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
-		"AND pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $2 "
+		"AND ($2 OR c.xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid "
+		"OR (pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $3 "
+		"AND pg_catalog.mxid_age(c.xmax) OPERATOR(pg_catalog.<) 0)) "
 		/* what is gone for good does not become unknown */
 		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
 		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
 		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
 		"OR c.status_source OPERATOR(pg_catalog.<>) v.source) "
 		"RETURNING v.place",
-		2, {TIDARRAYOID, INT4OID}, PA_PLANNER_IN_PLACE
+		3, {TIDARRAYOID, BOOLOID, INT4OID}, PA_PLANNER_IN_PLACE
 	};
 	PaGiven		given;
 	PaResult	result;
-	Datum		values[2];
+	Datum		values[3];
 
 	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
@@ -67,7 +72,9 @@ write_in_place(PaClusterChange **changes, int count, int32 age)
 	if (given.row_id_count > 0)
 	{
 		values[0] = pa_given_row_ids(&given);
-		values[1] = Int32GetDatum(age);
+		values[1] = BoolGetDatum(locked);
+		values[2] = Int32GetDatum((int32) (GetStableLatestTransactionId() -
+										   GetActiveSnapshot()->xmin));
 		pa_plan_execute_given(&plan, values, NULL, &given, &result);
 		for (uint64 i = 0; i < result.count; i++)
 			changes[pa_row_int32(&result.rows[i], 1)]->written = true;
@@ -83,10 +90,7 @@ pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 	pa_inventory_writing_outcome = true;
 	PG_TRY();
 	{
-		/* who is older than the oldest transaction that may be running, ended */
-		write_in_place(changes, count,
-					   (int32) (GetStableLatestTransactionId() -
-								GetActiveSnapshot()->xmin));
+		write_in_place(changes, count, false);
 	}
 	PG_FINALLY();
 	{
@@ -253,8 +257,7 @@ write_instances(PaClusterChange **changes, int count)
 		total += changes[i]->instance_count;
 	if (total == 0)
 		return;
-	instances = palloc_extended(sizeof(InstancePlace) * total,
-								MCXT_ALLOC_HUGE);
+	instances = palloc(sizeof(InstancePlace) * total);
 	others = palloc(sizeof(int) * total);
 	for (int i = 0; i < count; i++)
 		for (int n = 0; n < changes[i]->instance_count; n++)
@@ -285,8 +288,8 @@ pa_cluster_store_write(PaClusterChange **changes, int count)
 	pa_inventory_writing_outcome = true;
 	PG_TRY();
 	{
+		write_in_place(changes, count, true);
 		write_instances(changes, count);
-		write_in_place(changes, count, PG_INT32_MIN);
 	}
 	PG_FINALLY();
 	{

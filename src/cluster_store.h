@@ -35,7 +35,7 @@ typedef struct PaClusterChange
 /*
  * Writes clusters whose rows are where they were when they were read, and are
  * locked by nobody, and sets "written" of each.  Does nothing for the others.
- * Waits for a lock only if it is taken at this very moment, as long as the
+ * Waits only for a lock that is taken at this very moment, as long as the
  * transaction waits for any.
  */
 extern void pa_cluster_store_write_unlocked(PaClusterChange **changes,

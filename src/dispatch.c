@@ -439,7 +439,10 @@ dispatch_cluster(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 				pa_queue_first_job(cluster)->action == PA_ACTION_REFRESH;
 		}
 		else
+		{
+			cluster->row = target->row;
 			cluster->asking = true;
+		}
 		send_call(cluster, target, now);
 	}
 }

@@ -26,7 +26,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "inventory.h"
@@ -335,12 +334,14 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
+	ItemPointerData *rows;
 	Datum		argument;
 	PaGiven		given;
 	PaResult	result;
 
 	for (int i = 0; i < count; i++)
 		ids[i] = starts[i].event_id;
+	rows = palloc(sizeof(ItemPointerData) * Max(count, 1));
 	argument = pa_id_array(ids, count);
 	pa_given_begin(&given, columns, lengthof(columns));
 	pa_plan_execute(&lock_plan, &argument, NULL, false, 0, &result);
@@ -348,8 +349,8 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 	{
 		int			place = (int) pa_row_int64(&result.rows[i], 1) - 1;
 
-		starts[place].event_row = pa_row_tid(&result.rows[i], 2);
-		pa_given_row_id(&given, &starts[place].event_row);
+		rows[place] = pa_row_tid(&result.rows[i], 2);
+		pa_given_row_id(&given, &rows[place]);
 		pa_given_int64(&given, 0, starts[place].event_id, false);
 		pa_given_time(&given, 1, starts[place].started_at);
 		pa_given_int32(&given, 2, place, false);
@@ -359,8 +360,6 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 
 	argument = pa_given_row_ids(&given);
 	pa_plan_execute_given(&plan, &argument, NULL, &given, &result);
-	for (int i = 0; i < count; i++)
-		ItemPointerSetInvalid(&starts[i].event_row);
 	for (uint64 i = 0; i < result.count; i++)
 		starts[pa_row_int32(&result.rows[i], 1)].event_row =
 			pa_row_tid(&result.rows[i], 2);

@@ -5,8 +5,8 @@
  *		and attempts.
  *
  * Called in the worker only, inside a transaction with an active snapshot.
- * Each function is one statement for many rows; what belongs together is one
- * transaction of the caller.  Raises whatever the statements raise, among it
+ * Each function does its work by a few statements, however many the rows are;
+ * what belongs together is one transaction of the caller.  Raises whatever the statements raise, among it
  * errors of triggers that users have put on these tables.
  *
  *-------------------------------------------------------------------------
@@ -56,6 +56,10 @@ typedef struct PaOutcome
 	bool		cancellation_done;
 } PaOutcome;
 
+/*
+ * The outcomes of different events: events, attempts and jobs.  Rows are looked
+ * for where they were, and by their ids if they are not there.
+ */
 extern void pa_outcome_store_write_events(PaOutcome **outcomes, int count);
 
 /*
@@ -68,18 +72,18 @@ extern void pa_outcome_store_request_refreshes(const char **cluster_ids,
 											   int count, int64 *low,
 											   int64 *high);
 
-/*
- * Marks events as running whose calls last; skips those that somebody has
- * locked.  It informs; nothing depends on it.
- */
+/* an event whose call lasts */
 typedef struct PaStart
 {
 	int64		event_id;
 	TimestampTz started_at;
-	ItemPointerData event_row;	/* set: where the row is afterwards; invalid
-								 * if it was not marked */
+	ItemPointerData event_row;	/* where the row was; set if it is moved */
 } PaStart;
 
+/*
+ * Marks events as running; skips those that somebody has locked.  It informs;
+ * nothing depends on it.
+ */
 extern void pa_outcome_store_mark_running(PaStart *starts, int count);
 
 /*

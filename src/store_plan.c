@@ -19,6 +19,7 @@
 
 #include "store_plan.h"
 
+#define MAX_PLANNINGS	10		/* of one plan that becomes invalid meanwhile */
 #define GIVEN_MEMORY_KB	65536	/* the rows of a statement stay in memory */
 
 static void
@@ -79,7 +80,8 @@ read_rows(const SPITupleTable *table, uint64 count)
 
 /*
  * Makes the plan, if there is none that is valid, from what it may consist of.
- * Its tables stay locked, so it is still valid when it is executed next.
+ * Its tables stay locked then, so nothing is learnt that makes it invalid
+ * before it is executed; what was learnt while it was made is planned for.
  */
 static void
 make_plan(PaPlan *plan)
@@ -111,10 +113,15 @@ make_plan(PaPlan *plan)
 	}
 	PG_TRY();
 	{
-		CachedPlan *made = SPI_plan_get_cached_plan(plan->plan);
+		int			tries = 0;
 
-		if (made)
-			ReleaseCachedPlan(made, CurrentResourceOwner);
+		do
+		{
+			CachedPlan *made = SPI_plan_get_cached_plan(plan->plan);
+
+			if (made)
+				ReleaseCachedPlan(made, CurrentResourceOwner);
+		} while (!SPI_plan_is_valid(plan->plan) && ++tries < MAX_PLANNINGS);
 	}
 	PG_FINALLY();
 	{

@@ -96,7 +96,7 @@ read_instances(PaTarget *targets, int count, Datum cluster_ids)
 			instances[found].instance_id = pa_row_text(&result.rows[next], 2);
 			instances[found++].row = pa_row_tid(&result.rows[next], 3);
 		}
-		/* they nearly always are */
+		/* in order already, as a rule; the statement does not promise it */
 		qsort(instances, found, sizeof(Instance), compare_instances);
 		target->instance_count = found;
 		target->instance_ids = palloc(sizeof(char *) * found);

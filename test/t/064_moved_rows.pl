@@ -97,17 +97,30 @@ is(states('neighbour'), 'unknown|i-1 unknown,i-2 running', 'and not to the other
 
 # something before them to be left out, so that they move
 value($site, q{DELETE FROM power_action.event WHERE status = 'success'});
+my $later = request($site, 'power_off', 'neighbour', q{not_before => now() + '1 day'});
 my @ids = in_flight('power_off', qw(full-1 full-2 full-3));
-my $places = q{
-	SELECT string_agg(ctid::text, ' ' ORDER BY event_id) FROM power_action.event};
-my $before = value($site, $places);
+value($site, "SELECT power_action.cancel($later)");
+poll_event($site, $later, q{status = 'cancelled'});
+value($site, "DELETE FROM power_action.event WHERE event_id = $later");
+
+# Where the rows of a table are, in the order of their events.
+sub places
+{
+	my ($table) = @_;
+
+	return value($site,
+		"SELECT string_agg(ctid::text, ' ' ORDER BY event_id) FROM power_action.$table");
+}
+
+my %before = map { $_ => places($_) } qw(event job);
 value($site, "VACUUM FULL power_action.$_") for qw(event job cluster instance);
-isnt(value($site, $places), $before, 'the events have moved');
+isnt(places($_), $before{$_}, "the rows of $_ have moved") for qw(event job);
 thaw();
 is(finish($site, $_), 'success|confirmed', "event $_ is found") for @ids;
 is(states("full-$_"), 'stopped|i-1 stopped,i-2 stopped', "full-$_ is written")
   for 1 .. 3;
 finish_all($site);
+is(event_value($site, $_, 'attempts'), 1, "event $_ is not called for again") for @ids;
 
 # ----------------------------------------------------------------------
 # A lock that does not look like one: of two sessions at a time
