@@ -8,7 +8,9 @@
 #include "process_usage.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -24,6 +26,24 @@ microseconds(clockid_t clock)
 	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* The number in a field of a line, counted from 1; -1: there is none. */
+static int64_t
+number_in(char *line, int field)
+{
+	char	   *rest = line;
+	char	   *word = NULL;
+	char	   *end;
+	long long	number;
+
+	while (field-- > 0)
+		word = strtok_r(NULL, " \n", &rest);
+	if (word == NULL)
+		return -1;
+	errno = 0;
+	number = strtoll(word, &end, 10);
+	return errno != 0 || end == word || *end != '\0' ? -1 : number;
+}
+
 int64_t
 pa_process_start_time(void)
 {
@@ -31,21 +51,21 @@ pa_process_start_time(void)
 	long		ticks = sysconf(_SC_CLK_TCK);
 	char		line[2048];
 	char	   *at = NULL;
-	long long	started;
+	int64_t		started;
 
 	if (file == NULL)
 		return -1;
 	if (fgets(line, sizeof(line), file) != NULL)
 		at = strrchr(line, ')');	/* the name may have anything in it */
 	fclose(file);
-	/* field 22: ticks since the machine was booted */
-	if (at == NULL || ticks <= 0 ||
-		sscanf(at + 1,
-			   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld",
-			   &started) != 1)
+	if (at == NULL || ticks <= 0)
+		return -1;
+	/* field 22, of which the name is the second: ticks since the boot */
+	started = number_in(at + 1, 20);
+	if (started < 0)
 		return -1;
 	return microseconds(CLOCK_REALTIME) - microseconds(CLOCK_BOOTTIME) +
-		(int64_t) started * 1000000 / ticks;
+		started * 1000000 / ticks;
 }
 
 static void
@@ -53,15 +73,22 @@ read_memory(PaProcessUsage *usage)
 {
 	FILE	   *file = fopen("/proc/self/statm", "re");
 	long		page = sysconf(_SC_PAGESIZE);
-	long long	virtual;
-	long long	resident;
+	char		line[256] = "";
+	char		again[256];
 
 	if (file == NULL)
 		return;
-	if (fscanf(file, "%lld %lld", &virtual, &resident) == 2)
+	if (fgets(line, sizeof(line), file) != NULL)
 	{
-		usage->virtual = (int64_t) virtual * page;
-		usage->resident = (int64_t) resident * page;
+		int64_t		pages;
+
+		memcpy(again, line, sizeof(again));
+		pages = number_in(line, 1);
+		if (pages >= 0)
+			usage->virtual = pages * page;
+		pages = number_in(again, 2);
+		if (pages >= 0)
+			usage->resident = pages * page;
 	}
 	fclose(file);
 }
