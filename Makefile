@@ -17,6 +17,8 @@
 #
 # WERROR=1 makes warnings errors.  PG_CONFIG names another PostgreSQL.
 # LIBVIRT=no builds a power_agent without the provider libvirt.
+# SYSTEMD=no installs no unit, SYSTEMD=yes does; else it is installed if DESTDIR
+# is set or where systemd wants it may be written.
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG
@@ -272,22 +274,37 @@ systemd_says = $(shell pkg-config --variable=$(1) systemd 2>/dev/null)
 unit_dir := $(or $(call systemd_says,systemdsystemunitdir),/usr/lib/systemd/system)
 sysusers_dir := $(or $(call systemd_says,sysusersdir),/usr/lib/sysusers.d)
 
-.PHONY: install-service
-install-service:
-	$(MKDIR_P) '$(DESTDIR)$(unit_dir)' '$(DESTDIR)$(sysusers_dir)' \
-		'$(DESTDIR)$(mandir)/man8'
+# PostgreSQL may be installed where its user may write, systemd is not there.
+SYSTEMD ?= $(if $(DESTDIR),yes,$(shell test -w '$(unit_dir)' && \
+	test -w '$(sysusers_dir)' && echo yes || echo no))
+
+.PHONY: install-service install-manual
+install-service: install-manual
+install-manual:
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man8'
+	$(INSTALL_DATA) doc/man/power_agent.8 '$(DESTDIR)$(mandir)/man8/'
+
+ifneq ($(SYSTEMD),no)
+install-service: install-unit
+endif
+.PHONY: install-unit
+install-unit:
+	$(MKDIR_P) '$(DESTDIR)$(unit_dir)' '$(DESTDIR)$(sysusers_dir)'
 	sed 's,@bindir@,$(bindir),' src/agent/power_agent.service.in \
 		>'$(DESTDIR)$(unit_dir)/power_agent.service'
 	chmod 644 '$(DESTDIR)$(unit_dir)/power_agent.service'
 	$(INSTALL_DATA) src/agent/power_agent.sysusers \
 		'$(DESTDIR)$(sysusers_dir)/power_agent.conf'
-	$(INSTALL_DATA) doc/man/power_agent.8 '$(DESTDIR)$(mandir)/man8/'
 
+# The unit may be that of another installation: it names its program.
 .PHONY: uninstall-service
 uninstall-service:
-	rm -f '$(DESTDIR)$(unit_dir)/power_agent.service' \
-		'$(DESTDIR)$(sysusers_dir)/power_agent.conf' \
-		'$(DESTDIR)$(mandir)/man8/power_agent.8'
+	rm -f '$(DESTDIR)$(mandir)/man8/power_agent.8'
+	if grep -qsF 'ExecStart=$(bindir)/power_agent ' \
+		'$(DESTDIR)$(unit_dir)/power_agent.service'; then \
+		rm -f '$(DESTDIR)$(unit_dir)/power_agent.service' \
+			'$(DESTDIR)$(sysusers_dir)/power_agent.conf'; \
+	fi
 
 # ----------------------------------------------------------------------
 # A private copy of the server

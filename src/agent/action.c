@@ -24,6 +24,8 @@
 #include "service_state.h"
 #include "status_name.h"
 
+#define TOO_LATE	"nothing was ordered: the agent is ending"
+
 static void take_turn(PaAction *action);
 static void act(PaAction *action);
 static void give_order(PaAction *action);
@@ -153,7 +155,7 @@ take_caller(PaAction *action)
 	{
 		action->callers = call->next_waiting;
 		call->action = NULL;
-		call->times = action->times;
+		call->times = *pa_action_times(action);
 	}
 	return call;
 }
@@ -214,6 +216,30 @@ settle_plain(PaAction *action, int error, const char *message,
 }
 
 static void
+fail_callers(PaAction *action, int status, const char *message)
+{
+	PaCall	   *call;
+
+	/* forgotten first: a caller may come again at once */
+	if (action->entry != NULL)
+		pa_ledger_forget(action->service->ledger, action->entry);
+	action->entry = NULL;
+	while ((call = take_caller(action)) != NULL)
+		pa_service_fail(action->service, call, status, message);
+}
+
+/* true: the provider gets nothing more, and the action has ended without it */
+static bool
+came_too_late(PaAction *action)
+{
+	if (!action->service->ended)
+		return false;
+	fail_callers(action, PA_STATUS_CANCELLED, TOO_LATE);
+	end(action);
+	return true;
+}
+
+static void
 fire_act(PaTimer *timer)
 {
 	act(PA_CONTAINER(timer, PaAction, timer));
@@ -230,6 +256,8 @@ take_turn(PaAction *action)
 {
 	int64_t		latency = action->rule->after ? 0 : action->rule->latency;
 
+	if (came_too_late(action))
+		return;
 	if (latency > 0)
 		pa_timer_set(action->service->timers, &action->timer,
 					 pa_clock_now() + latency, fire_act);
@@ -354,26 +382,11 @@ submit(PaAction *action, PaProviderVerb verb, size_t from, size_t to)
 	action->asked_at = pa_clock_now();
 	action->at_once = provider->submit(provider, work);
 	if (action->times.given_at == 0)
-	{
 		action->times.given_at = action->asked_at;
-		action->times.provider = work->provider;
-	}
 	if (!action->at_once)
 		pa_metric_provider_begin(work->provider);
+	action->counted = work->provider;
 	return action->at_once;
-}
-
-static void
-fail_callers(PaAction *action, int status, const char *message)
-{
-	PaCall	   *call;
-
-	/* forgotten first: a caller may come again at once */
-	if (action->entry != NULL)
-		pa_ledger_forget(action->service->ledger, action->entry);
-	action->entry = NULL;
-	while ((call = take_caller(action)) != NULL)
-		pa_service_fail(action->service, call, status, message);
 }
 
 static void
@@ -385,6 +398,8 @@ give_noted_order(PaAction *action)
 	size_t		count;
 	bool		at_once;
 
+	if (came_too_late(action))
+		return;
 	/* it is the creator's order, unless only a repetition still waits */
 	if (call == NULL || creator->action == action)
 		call = creator;
@@ -442,14 +457,13 @@ give_order(PaAction *action)
  * known now of its number.
  */
 static bool
-take_back(PaAction *action)
+give_again(PaAction *action)
 {
 	PaService  *service = action->service;
 
-	if (action->request.verb != PA_PROVIDER_DESCRIBE)
-		pa_service_log_order(service, PA_LOG_WITHDRAWN, action, action->creator);
-	if (action->callers == NULL)
+	if (action->callers == NULL || service->ended)
 		return false;
+	action->times = (PaActionTimes) {0};
 	action->lane->begun--;
 	action->begun = false;
 	action->withdrawn = false;
@@ -491,6 +505,13 @@ settle_with_states(PaAction *action)
 	settle(action, &reply, end);
 }
 
+static void
+log_done(PaAction *action, int status, int error, const char *message)
+{
+	action->done_told = true;
+	pa_service_log_done(action->service, action, status, error, message);
+}
+
 void
 pa_action_continue(PaAction *action)
 {
@@ -500,12 +521,16 @@ pa_action_continue(PaAction *action)
 		request->status == PA_STATUS_CANCELLED && !laggards_asked;
 
 	action->times.done_at = pa_clock_now();
-	pa_metric_provider_end(request->provider, request->verb, action->at_once,
-						   request->status, request->error,
+	if (!action->at_once)
+		pa_metric_provider_leave(action->counted);
+	pa_metric_provider_end(request->provider, request->verb, request->status,
+						   request->error,
 						   action->times.done_at - action->asked_at);
-	if (request->verb != PA_PROVIDER_DESCRIBE && action->callers == NULL &&
-		!taken_back)
-		pa_service_log_done(action->service, action);
+	if (request->verb != PA_PROVIDER_DESCRIBE && taken_back)
+		pa_service_log_order(action->service, PA_LOG_WITHDRAWN, action,
+							 action->creator);
+	else if (request->verb != PA_PROVIDER_DESCRIBE && action->callers == NULL)
+		log_done(action, request->status, request->error, request->message);
 	if (action->answered)
 	{
 		end(action);
@@ -513,7 +538,7 @@ pa_action_continue(PaAction *action)
 	}
 	if (!laggards_asked)
 	{
-		if (taken_back && take_back(action))
+		if (taken_back && give_again(action))
 			return;
 		if (request->status != PA_STATUS_OK)
 		{
@@ -577,6 +602,14 @@ pa_action_start(PaService *service, PaCall *call, PaLedgerEntry *entry,
 	return true;
 }
 
+const PaActionTimes *
+pa_action_times(PaAction *action)
+{
+	if (action->times.given_at > 0)
+		action->times.provider = action->request.provider;
+	return &action->times;
+}
+
 void
 pa_action_join(PaAction *action, PaCall *call)
 {
@@ -591,11 +624,29 @@ withdraw(PaAction *action)
 {
 	PaService  *service = action->service;
 
-	/* the states of laggards are part of the reply to an order that was given */
+	/* an order that was given has the states of laggards in its reply */
 	if (action->withdrawn || action->request.instances != action->instances)
 		return;
 	action->withdrawn = true;
 	pa_provider_withdraw(service->provider, &action->request);
+}
+
+void
+pa_action_withdraw(PaAction *action)
+{
+	if (action->begun && action->times.done_at == 0)
+		withdraw(action);
+}
+
+/*
+ * The provider is done with an order, but its reply is not ready: the disk or
+ * the laggards are still to be waited for.
+ */
+static bool
+has_outcome(const PaAction *action)
+{
+	return action->lane != NULL && action->follower_count > 0 &&
+		action->times.done_at > 0;
 }
 
 void
@@ -607,7 +658,11 @@ pa_action_leave(PaAction *action, PaCall *call)
 		link = &(*link)->next_waiting;
 	*link = call->next_waiting;
 	call->action = NULL;
-	if (action->callers != NULL || action->answered)
+	if (action->callers != NULL)
+		return;
+	if (has_outcome(action) && !action->done_told)
+		log_done(action, PA_STATUS_OK, action->error, action->message);
+	if (action->answered)
 		return;
 	if (action->begun)
 	{

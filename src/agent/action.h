@@ -16,6 +16,9 @@
  * provider is done with a withdrawn order, it is given again after that.
  * Until then it keeps its cluster's turn: no two orders ever overlap.
  *
+ * When the service has been ended (service.h), nothing more is given to the
+ * provider, and what it has is withdrawn, whoever waits for it.
+ *
  * The number of an order that was dropped or withdrawn stays the highest
  * seen (ledger.h).
  *
@@ -94,9 +97,11 @@ struct PaAction
 	PaProviderRequest request;
 	bool		at_once;		/* the provider was done with it in no time */
 	int64_t		asked_at;		/* when the provider was given the request */
-	PaActionTimes times;
+	const char *counted;		/* as whose request, if not at once */
+	PaActionTimes times;		/* its provider: of pa_action_times */
 	int			error;			/* of the order, as in the request */
 	const char *message;
+	bool		done_told;		/* in the log, by a line of its own */
 	PaProviderInstance *instances;	/* those that follow first */
 	size_t		instance_count;
 	size_t		follower_count;
@@ -124,6 +129,15 @@ extern void pa_action_join(PaAction *action, struct PaCall *call);
 
 /* a caller has gone; drops or withdraws the action if it was the last */
 extern void pa_action_leave(PaAction *action, struct PaCall *call);
+
+/*
+ * Withdraws the action if its provider has it, whoever waits for it: the
+ * service gives nothing more.
+ */
+extern void pa_action_withdraw(PaAction *action);
+
+/* with the provider that has it now: another since the accounts were reloaded */
+extern const PaActionTimes *pa_action_times(PaAction *action);
 
 /* frees an action that will never be done: the provider has been closed */
 extern void pa_action_abandon(PaAction *action);

@@ -163,6 +163,8 @@ static const Family families[] = {
 	{{"verdict", verdict_name, PA_METRIC_VERDICTS}}},
 	{"token_refusals_total", "gRPC calls that were refused for want of a valid token.",
 		FAMILY_COUNTER, false, offsetof(PaMetrics, token_refusals), {{NULL}}},
+	{"log_lines_dropped_total", "Lines of the log that its reader left no room for.",
+		FAMILY_COUNTER, false, offsetof(PaMetrics, log_dropped), {{NULL}}},
 	{"state_commit_duration_seconds",
 		"Transactions on the state file, those that failed included.",
 		FAMILY_HISTOGRAM, false, offsetof(PaMetrics, commit_durations), {{NULL}}},

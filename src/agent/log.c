@@ -9,9 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,12 +25,15 @@
 #define BUFFER_SIZE		(256 * 1024)
 #define LONGEST_TEXT	255		/* bytes of a text before escaping */
 #define LONGEST_LINE	(16 * 1024)	/* seven such texts, all of it escaped */
+#define LAST_PATIENCE	5000	/* ms that a reader gets at the end */
 
 struct PaLog
 {
 	int			fd;
+	bool		is_socket;
 	bool		sync;
 	bool		failed;			/* said so already */
+	uint64_t	dropped;		/* lines that are not told of yet */
 	time_t		second;			/* that second_text shows */
 	char		second_text[24];
 	size_t		used;
@@ -41,22 +47,46 @@ static const char *const event_names[] = {
 	[PA_LOG_DONE] = "done"
 };
 
+/*
+ * Standard output as our own.  A pipe is opened once more: what is set for it,
+ * not to wait, would else be so for everybody who has it, and if it is standard
+ * error, too, for what is written there.
+ */
+static int
+open_stdout(void)
+{
+	struct stat status;
+	int			fd = -1;
+
+	if (fstat(STDOUT_FILENO, &status) == 0 && S_ISFIFO(status.st_mode))
+		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+}
+
 PaLog *
 pa_log_open(const char *path, bool sync)
 {
-	int			fd = STDOUT_FILENO;
+	bool		is_stdout = strcmp(path, "-") == 0;
+	struct stat status;
+	int			fd;
 	PaLog	   *log;
 
-	if (strcmp(path, "-") != 0)
-	{
-		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-		if (fd < 0)
-			return NULL;
-	}
+	fd = is_stdout ? open_stdout() :
+		open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return NULL;
 	log = pa_memory_allocate(sizeof(*log));
+	log->is_socket = false;
+	if (fstat(fd, &status) == 0)
+	{
+		log->is_socket = S_ISSOCK(status.st_mode);
+		if (!is_stdout && S_ISFIFO(status.st_mode))
+			fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK);
+	}
 	log->fd = fd;
 	log->sync = sync;
 	log->failed = false;
+	log->dropped = 0;
 	log->second = 0;
 	log->second_text[0] = '\0';
 	log->used = 0;
@@ -203,11 +233,29 @@ add_outcome(PaLog *log, const PaLogLine *line)
 	add_duration(log, "duration_us", line->duration);
 }
 
-void
+/* tells what is missing, as soon as there is room for more than a few lines */
+static void
+tell_dropped(PaLog *log)
+{
+	if (log->dropped == 0 || log->used > BUFFER_SIZE / 2)
+		return;
+	add_time(log);
+	add_text(log, ",\"event\":\"dropped\",\"lines\":");
+	add_number(log, log->dropped);
+	add_text(log, "}\n");
+	log->dropped = 0;
+}
+
+bool
 pa_log_write(PaLog *log, const PaLogLine *line)
 {
 	if (BUFFER_SIZE - log->used < LONGEST_LINE)
 		pa_log_flush(log);
+	if (log->dropped > 0 || BUFFER_SIZE - log->used < LONGEST_LINE)
+	{
+		log->dropped++;
+		return false;
+	}
 	add_time(log);
 	add_field(log, "event", event_names[line->event]);
 	add_field(log, "method", pa_method_name(line->method));
@@ -254,12 +302,22 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 	add_text(log, "}\n");
 	if (log->sync)
 		pa_log_flush(log);
+	return true;
 }
 
 bool
 pa_log_dirty(const PaLog *log)
 {
 	return log->used > 0;
+}
+
+/* as write, but waits for no reader */
+static ssize_t
+write_some(const PaLog *log, const char *bytes, size_t length)
+{
+	return log->is_socket ?
+		send(log->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) :
+		write(log->fd, bytes, length);
 }
 
 void
@@ -269,11 +327,13 @@ pa_log_flush(PaLog *log)
 
 	while (written < log->used)
 	{
-		ssize_t		result = write(log->fd, log->buffer + written,
-								   log->used - written);
+		ssize_t		result = write_some(log, log->buffer + written,
+										log->used - written);
 
 		if (result < 0 && errno == EINTR)
 			continue;
+		if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
 		if (result < 0)
 		{
 			/* the agent goes on without a log, but not without a word */
@@ -281,18 +341,32 @@ pa_log_flush(PaLog *log)
 				fprintf(stderr, "power_agent: could not write the log: %s\n",
 						strerror(errno));
 			log->failed = true;
+			written = log->used;
 			break;
 		}
 		written += (size_t) result;
 	}
-	log->used = 0;
+	/* a line of which a part is written begins the buffer: it is not dropped */
+	log->used -= written;
+	memmove(log->buffer, log->buffer + written, log->used);
+	tell_dropped(log);
+}
+
+/* what a reader has not read in time is lost */
+static void
+flush_last(PaLog *log)
+{
+	struct pollfd fd = {.fd = log->fd, .events = POLLOUT};
+
+	pa_log_flush(log);
+	while (log->used > 0 && poll(&fd, 1, LAST_PATIENCE) > 0)
+		pa_log_flush(log);
 }
 
 void
 pa_log_close(PaLog *log)
 {
-	pa_log_flush(log);
-	if (log->fd != STDOUT_FILENO)
-		close(log->fd);
+	flush_last(log);
+	close(log->fd);
 	free(log);
 }

@@ -3,12 +3,16 @@
  * src/agent/log.h
  *		The log of actions: one JSON object a line.
  *
- * Not locked: written under the server's lock.
+ * Not locked: written under the server's lock, so it must not wait.  A file
+ * is as fast as its disk; a pipe or a socket has a reader, who may not read:
+ * what does not go in waits in the buffer, and when that is full lines are
+ * dropped, whole ones, until half of it is free again.
  *
- * Four kinds of lines, told apart by "event":
+ * Five kinds of lines, told apart by "event":
  *
  *	start	the agent gave an order to its provider.  There is exactly one for
- *			every order that was given, whatever became of its call.
+ *			every order that was given, whatever became of its call; one that
+ *			is given again after it was withdrawn has another.
  *	withdrawn
  *			an order was taken back after its start line, as nobody waited for
  *			it any more and the cloud had seen nothing of it
@@ -19,10 +23,17 @@
  *	done	the provider was done with an order that no call waited for any
  *			more: its client gave up, or was answered before.  No "end" tells
  *			what became of such an order.  Not after withdrawn.
+ *	dropped	so many lines, "lines", are missing here.  It has no more keys than
+ *			that, time and event.
  *
- * All kinds have all of these:
+ * So for each start there is an end, with what became of the order, a
+ * withdrawn, or a done.  But what is under way when the drain timeout passes
+ * has no more than an end with CANCELLED: the agent has gone by the time that
+ * the provider would be done.
+ *
+ * The others have all of these:
  *	time		UTC, RFC 3339 with microseconds
- *	event		start, withdrawn, end or done
+ *	event		start, withdrawn, end or done; or dropped, see above
  *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
  *				unknown for others that were refused
  *	request_id, cluster_id, account, source, requester
@@ -57,7 +68,8 @@
  *	duration_us	from the receipt of the call
  *
  * Lines are written when the buffer is full, within 50 ms, when asked to
- * flush, and at the end; with "sync" one by one.
+ * flush, and at the end, where a reader gets 5 s between two reads; with
+ * "sync" one by one.
  *
  *-------------------------------------------------------------------------
  */
@@ -107,9 +119,11 @@ typedef struct PaLogLine
 
 /* "-" is standard output.  NULL, with errno set, if it cannot be opened. */
 extern PaLog *pa_log_open(const char *path, bool sync);
-extern void pa_log_write(PaLog *log, const PaLogLine *line);
 
-/* true: there is something that a flush would write */
+/* false: the line was dropped, as the buffer is full and nobody reads */
+extern bool pa_log_write(PaLog *log, const PaLogLine *line);
+
+/* true: there is something that a flush would write, if somebody reads */
 extern bool pa_log_dirty(const PaLog *log);
 extern void pa_log_flush(PaLog *log);
 extern void pa_log_close(PaLog *log);

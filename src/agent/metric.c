@@ -97,16 +97,20 @@ pa_metric_provider_begin(const char *provider)
 }
 
 void
-pa_metric_provider_end(const char *provider, PaProviderVerb verb,
-					   bool at_once, int status, int error, int64_t duration)
+pa_metric_provider_leave(const char *provider)
+{
+	subtract(&pa_metrics.provider_in_flight[find_provider(provider)], 1);
+}
+
+void
+pa_metric_provider_end(const char *provider, PaProviderVerb verb, int status,
+					   int error, int64_t duration)
 {
 	int			i = find_provider(provider);
 	int			outcome = known_code(status);
 
 	if (outcome == 0 && error != 0)
 		outcome = PA_METRIC_REFUSED;
-	if (!at_once)
-		subtract(&pa_metrics.provider_in_flight[i], 1);
 	add(&pa_metrics.provider_requests[i][verb][outcome], 1);
 	observe(&pa_metrics.provider_durations[i][verb], duration);
 }
@@ -127,6 +131,12 @@ void
 pa_metric_token_refused(void)
 {
 	add(&pa_metrics.token_refusals, 1);
+}
+
+void
+pa_metric_log_dropped(void)
+{
+	add(&pa_metrics.log_dropped, 1);
 }
 
 void

@@ -73,6 +73,7 @@ typedef struct PaMetrics
 	PaCounter	ec2_calls[PA_METRIC_VERBS][PA_METRIC_EC2_OUTCOMES];
 	PaCounter	verdicts[PA_METRIC_VERDICTS];
 	PaCounter	token_refusals;
+	PaCounter	log_dropped;
 	PaHistogram commit_durations;
 	PaCounter	commit_failures;
 	const char *providers[PA_METRIC_PROVIDERS]; /* NULL: no such */
@@ -97,17 +98,21 @@ extern void pa_metric_call_end(PaMethod method, int code, int64_t duration);
 /* a provider has taken a request, and will be done with it later */
 extern void pa_metric_provider_begin(const char *provider);
 
+
+/* it is; the name is that of the beginning, whoever has the request by now */
+extern void pa_metric_provider_leave(const char *provider);
+
 /*
- * A provider is done with a request.  at_once: it was not begun before.
- * status and error are those of the request; duration in us.
+ * A provider is done with a request, begun or not.  status and error are those
+ * of the request; duration in us.
  */
 extern void pa_metric_provider_end(const char *provider, PaProviderVerb verb,
-								   bool at_once, int status, int error,
-								   int64_t duration);
+								   int status, int error, int64_t duration);
 
 extern void pa_metric_ec2_call(PaProviderVerb verb, PaMetricEc2 outcome);
 extern void pa_metric_verdict(PaMetricVerdict verdict);
 extern void pa_metric_token_refused(void);
+extern void pa_metric_log_dropped(void);
 
 /* the store has written, or not, what was in its queue; duration in us */
 extern void pa_metric_commit(bool good, int64_t duration);

@@ -49,7 +49,8 @@ static const Option options_known[] = {
 	{"listen", "ADDRESS", OPTION_TEXT, AT(listen), 0, 0,
 		"unix:PATH or HOST:PORT; port 0: any that is free (required)"},
 	{"ready-file", "FILE", OPTION_TEXT, AT(ready_file), 0, 0,
-		"write the line that says where it listens here too"},
+		"write the line that says where it listens here too;\n"
+		"with --metrics there are two"},
 	{"threads", "N", OPTION_INT, AT(server.threads), 1, 64,
 		"threads that serve (1)"},
 	{"max-concurrent-streams", "N", OPTION_INT,

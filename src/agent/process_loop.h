@@ -38,7 +38,7 @@ typedef enum PaProcessEnd
 
 typedef struct PaProcess
 {
-	/* from the caller, who owns and has zeroed it; unchanged until it is done */
+	/* from the caller, who owns and has zeroed it; unchanged until done */
 	char	  **arguments;		/* the program's path first, NULL last */
 	char	  **environment;	/* NULL last */
 	const char *input;			/* for its standard input */

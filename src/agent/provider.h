@@ -9,13 +9,13 @@
  * it must not block.  A provider that has to talk to a cloud hands the
  * request to threads of its own and returns false.
  *
- * The agent sends at most one START or STOP a cluster at a time, never two
- * with the same request id, and remembers the answers: a provider needs no
- * memory of its own for that.
+ * The agent sends at most one START or STOP a cluster at a time, and so never
+ * two with the same request id at a time, and remembers the answers: a provider
+ * needs no memory of its own for that.
  *
  * A request can be withdrawn when nobody waits for it any more.  What the
- * cloud may have seen of an order by then goes on to its end, all of it, and
- * is answered as ever; an order of which it has seen nothing ends without
+ * cloud may have seen of an order by then goes on to its end, all of it that
+ * can be begun by its deadline, and is answered as ever; an order of which it has seen nothing ends without
  * one, with CANCELLED, and so does a question.  Either way "done" is called.
  *
  *-------------------------------------------------------------------------
@@ -96,7 +96,7 @@ typedef struct PaProviderRequest
 	/* zeroed by the caller; then only pa_provider_withdraw sets it */
 	atomic_bool withdrawn;
 
-	void	   *provider_data;	/* the provider's own, while it has the request */
+	void	   *provider_data;	/* the provider's own, until it is done */
 } PaProviderRequest;
 
 typedef struct PaProvider

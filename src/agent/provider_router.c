@@ -382,7 +382,10 @@ hand_over(Route *from, Route *to)
 	to->last_waiting = from->last_waiting;
 	from->first_waiting = from->last_waiting = NULL;
 	for (Routed *routed = to->first_waiting; routed; routed = routed->next)
+	{
 		routed->route = to;
+		routed->outer->provider = to->account->type->name;
+	}
 	send_waiting(to);
 }
 

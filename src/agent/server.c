@@ -259,6 +259,25 @@ receive_payload(PaServer *server, PaCall *call)
 	grpc_slice_unref(slice);
 }
 
+/*
+ * Who asks for the health has none, and learns no more than that.  Clients
+ * that find no Watch there, which is UNIMPLEMENTED, do without; with any other
+ * status some send nothing to the agent at all.
+ */
+static bool
+needs_token(const PaCall *call)
+{
+	if (call->method == PA_METHOD_UNKNOWN)
+	{
+		const grpc_slice *path = &call->details.method;
+		size_t		length = strlen(PA_HEALTH_SERVICE);
+
+		return GRPC_SLICE_LENGTH(*path) < length ||
+			memcmp(GRPC_SLICE_START_PTR(*path), PA_HEALTH_SERVICE, length) != 0;
+	}
+	return call->method != PA_METHOD_HEALTH;
+}
+
 static void
 receive(PaServer *server, PaCall *call, bool success)
 {
@@ -273,9 +292,7 @@ receive(PaServer *server, PaCall *call, bool success)
 	if (!server->draining)
 		post_call(server, call->method);
 
-	/* who asks for the health has no token, and learns no more than that */
-	if (call->method != PA_METHOD_HEALTH &&
-		!pa_service_admit(server->service, call))
+	if (needs_token(call) && !pa_service_admit(server->service, call))
 		return;
 	if (call->method == PA_METHOD_UNKNOWN)
 	{
@@ -467,6 +484,8 @@ drain_over(PaTimer *timer)
 	PaServer   *server = PA_CONTAINER(timer, PaServer, drain_timer);
 
 	server->impatient = true;
+	/* first: with each call that ends another's turn may come */
+	pa_service_end(server->service);
 	grpc_server_cancel_all_calls(server->grpc);
 }
 
@@ -566,6 +585,21 @@ pa_server_create(const PaServerOptions *options, PaTls *tls,
 	return server;
 }
 
+/* ends a server that cannot serve, but has taken calls, perhaps */
+static void
+stop_half_started(PaServer *server)
+{
+	ServingThread self = {.server = server};
+
+	pa_server_drain(server);
+	pthread_mutex_lock(&server->lock);
+	drain_over(&server->drain_timer);
+	pthread_mutex_unlock(&server->lock);
+	/* there may be no other thread that would */
+	serve(&self);
+	pa_server_join(server);
+}
+
 int
 pa_server_start(PaServer *server, char *problem, size_t size)
 {
@@ -610,6 +644,7 @@ pa_server_start(PaServer *server, char *problem, size_t size)
 	if (server->thread_count == 0 || !server->clock_started)
 	{
 		snprintf(problem, size, "could not start a thread");
+		stop_half_started(server);
 		return 0;
 	}
 	return port;

@@ -113,6 +113,15 @@ pa_service_busy(const PaService *service)
 }
 
 void
+pa_service_end(PaService *service)
+{
+	service->ended = true;
+	/* the provider takes note, and nobody goes on before this returns */
+	for (PaAction *action = service->actions; action; action = action->next)
+		pa_action_withdraw(action);
+}
+
+void
 pa_service_abandon(PaService *service)
 {
 	while (service->actions != NULL)
@@ -132,10 +141,23 @@ pa_service_reload(PaService *service)
 		service->provider->reload(service->provider);
 }
 
+static void flush_log(PaTimer *timer);
+
+static void
+flush_log_soon(PaService *service)
+{
+	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
+		pa_timer_set(service->timers, &service->flush_timer,
+					 pa_clock_now() + FLUSH_INTERVAL, flush_log);
+}
+
 static void
 flush_log(PaTimer *timer)
 {
-	pa_log_flush(PA_CONTAINER(timer, PaService, flush_timer)->log);
+	PaService  *service = PA_CONTAINER(timer, PaService, flush_timer);
+
+	pa_log_flush(service->log);
+	flush_log_soon(service);
 }
 
 static void
@@ -173,39 +195,38 @@ write_log(PaService *service, const PaCall *call, const PaActionTimes *times,
 			times->given_at - call->received_at : 0;
 	if (times->done_at > 0)
 		line->provider_time = times->done_at - times->given_at;
-	pa_log_write(service->log, line);
+	if (!pa_log_write(service->log, line))
+		pa_metric_log_dropped();
 	line->order = NULL;			/* it was ours */
-	if (pa_log_dirty(service->log) && service->flush_timer.position == 0)
-		pa_timer_set(service->timers, &service->flush_timer,
-					 pa_clock_now() + FLUSH_INTERVAL, flush_log);
+	flush_log_soon(service);
 }
 
 void
 pa_service_log_order(PaService *service, PaLogEvent event,
-					 const PaAction *action, const PaCall *call)
+					 PaAction *action, const PaCall *call)
 {
 	PaLogLine	line = {.event = event};
 
 	if (service->log == NULL)
 		return;
 	line.in_flight = action->lane->begun - 1;
-	write_log(service, call, &action->times, &line);
+	write_log(service, call, pa_action_times(action), &line);
 }
 
 void
-pa_service_log_done(PaService *service, const PaAction *action)
+pa_service_log_done(PaService *service, PaAction *action, int status,
+					int error, const char *message)
 {
 	PaLogLine	line = {.event = PA_LOG_DONE};
-	const PaProviderRequest *request = &action->request;
 
 	if (service->log == NULL)
 		return;
 	line.in_flight = action->lane->begun - 1;
-	line.status = request->status;
-	line.error = request->status == PA_STATUS_OK ? &request->error : NULL;
-	line.message = request->message;
+	line.status = status;
+	line.error = status == PA_STATUS_OK ? &error : NULL;
+	line.message = message;
 	line.duration = action->times.done_at - action->creator->received_at;
-	write_log(service, action->creator, &action->times, &line);
+	write_log(service, action->creator, pa_action_times(action), &line);
 }
 
 static void
@@ -223,8 +244,8 @@ log_end(PaService *service, const PaCall *call, int status, const int *error,
 	line.error = error;
 	line.message = message && message[0] != '\0' ? message : NULL;
 	line.duration = pa_clock_now() - call->received_at;
-	write_log(service, call, call->action ? &call->action->times : &call->times,
-			  &line);
+	write_log(service, call,
+			  call->action ? pa_action_times(call->action) : &call->times, &line);
 }
 
 /* the service has done with the call, which was answered or given up */

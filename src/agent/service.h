@@ -77,6 +77,12 @@ extern void pa_service_take_done(PaService *service);
 extern bool pa_service_busy(const PaService *service);
 
 /*
+ * The drain timeout has passed: what the cloud has not seen of an order is not
+ * given to it any more.  Whoever waits for it is told CANCELLED.
+ */
+extern void pa_service_end(PaService *service);
+
+/*
  * Forgets the orders that are still under way and stops the store, after the
  * provider was closed and before the server is freed.
  */

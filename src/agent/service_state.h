@@ -34,6 +34,7 @@ struct PaService
 	PaTable		lanes;
 	PaLane	   *free_lanes;
 	PaAction   *actions;		/* all that are not done with */
+	bool		ended;			/* the provider gets nothing more */
 
 	/* done by the provider and not yet gone on with; its lock is taken last */
 	pthread_mutex_t done_lock;
@@ -59,9 +60,13 @@ extern void pa_service_store_problem(PaService *service, char *problem,
 
 /* writes the start line of an order, or that it was withdrawn */
 extern void pa_service_log_order(PaService *service, PaLogEvent event,
-								 const PaAction *action, const PaCall *call);
+								 PaAction *action, const PaCall *call);
 
-/* writes that the provider is done with an order that nobody waits for */
-extern void pa_service_log_done(PaService *service, const PaAction *action);
+/*
+ * Writes that the provider is done with an order that nobody waits for.  The
+ * error counts with status OK; message: NULL: none.
+ */
+extern void pa_service_log_done(PaService *service, PaAction *action,
+								int status, int error, const char *message);
 
 #endif							/* PA_AGENT_SERVICE_STATE_H */

@@ -403,6 +403,8 @@ is_deeply(
   for '', 'agent.AgentService';
 is(command(do => 'health', channel => $old, service => 'moon')->{code},
 	'NOT_FOUND', 'a service that is not there has none');
+is(command(do => 'health', channel => $old, service => '', method => 'Watch')->{code},
+	'UNIMPLEMENTED', 'who would watch learns that it cannot');
 
 # Rollover: a new one besides, then without the old one.
 $first = begin($old, 'PowerOnCluster', 'c1', token => 'alpha');

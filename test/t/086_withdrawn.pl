@@ -64,19 +64,14 @@ my $agent = start_agent($dir, '--accounts', "$dir/accounts.ini",
 	'--log', $log, '--log-sync', '--drain-timeout', '100ms', '--threads', 1);
 my $calls = start_calls($agent);
 
-# How many lines of an event the agent has written for a cluster.
+# The lines of an event that the agent has written for a cluster, or how many.
 sub lines
 {
-	my ($event, $cluster, %like) = @_;
-	my @lines = map { $json->decode($_) }
-	  grep { /\n\z/ } split /^/, -e $log ? slurp_file($log) : '';
+	my ($event, $cluster) = @_;
 
-	@lines = grep { $_->{event} eq $event && $_->{cluster_id} eq $cluster } @lines;
-	for my $key (keys %like)
-	{
-		@lines = grep { ($_->{$key} // '') eq $like{$key} } @lines;
-	}
-	return scalar @lines;
+	return grep { $_->{event} eq $event && $_->{cluster_id} eq $cluster }
+	  map { $json->decode($_) }
+	  grep { /\n\z/ } split /^/, -e $log ? slurp_file($log) : '';
 }
 
 # Sends one call, and returns its id.
@@ -107,7 +102,7 @@ sub wait_withdrawn
 	my ($cluster, $name) = @_;
 
 	wait_until("$cluster is withdrawn", sub { lines('withdrawn', $cluster) > 0 });
-	is(lines('withdrawn', $cluster), lines('start', $cluster), $name);
+	is(scalar lines('withdrawn', $cluster), scalar lines('start', $cluster), $name);
 	return;
 }
 
@@ -174,7 +169,7 @@ is( states_of(call($calls, 'off', ['i-0001'], account => 'ec2', cluster => 'sent
 			request_id => 'sent')),
 	'i-0001=STOPPED', 'and is remembered');
 is(stops(), 'i-0001', 'it was given once');
-is(lines('withdrawn', 'sent'), 0, 'and not withdrawn');
+is(scalar lines('withdrawn', 'sent'), 0, 'and not withdrawn');
 
 recover();
 control($cloud, faults => [ { action => 'StopInstances', code => 'RequestLimitExceeded', status => 503 } ]);
@@ -200,6 +195,7 @@ is(states_of(take_answers($calls, $second)), 'i-0001=STOPPED',
 	'who comes for it in the meantime gets it');
 is(stops(), 'i-0001 | i-0001', 'after the call that was throttled');
 is(lines('start', 'again') - lines('withdrawn', 'again'), 1, 'one order remains');
+is((lines('start', 'again'))[1]{provider_us}, undef, 'which has no answer when it starts');
 
 recover();
 control($cloud, hold => \1,
@@ -211,8 +207,8 @@ control($cloud, hold => \0);
 is( states_of(call($calls, 'off', ['i-0001'], account => 'ec2', cluster => 'lost',
 			request_id => 'lost')),
 	'i-0001=STOPPED', 'an order whose call was lost may have been taken');
-is(lines('withdrawn', 'lost'), 0, 'and is not withdrawn');
-is(lines('start', 'lost'), 1, 'nor given anew');
+is(scalar lines('withdrawn', 'lost'), 0, 'and is not withdrawn');
+is(scalar lines('start', 'lost'), 1, 'nor given anew');
 
 # Two wait for the same order; the second call sends it when the first has
 # let the connection go.
@@ -231,7 +227,7 @@ is(states_of(take_answers($calls, $second)), 'i-0002=STOPPED',
 	'as long as one waits it is not withdrawn');
 take_answers($calls, $blocking);
 is(stops(), 'i-0001 | i-0002', 'and given once');
-is(lines('withdrawn', 'shared'), 0, 'really not');
+is(scalar lines('withdrawn', 'shared'), 0, 'really not');
 
 # The numbers of orders
 
@@ -297,7 +293,7 @@ is( states_of(call($calls, 'off', ['i-1'], account => 'command', cluster => 'run
 			request_id => 'runs')),
 	'i-1=STOPPED', 'one that runs goes on to its end');
 is(slurp_file("$dir/ran"), "stop i-1\n", 'it was the only one');
-is(lines('withdrawn', 'runs'), 0, 'and not withdrawn');
+is(scalar lines('withdrawn', 'runs'), 0, 'and not withdrawn');
 
 unlink "$dir/go";
 $asked = begin('command', 'state', 'asked', 'i-5');
@@ -321,6 +317,84 @@ wait_withdrawn('silent', 'so is one whose hypervisor has not let us in');
 stop_agent($agent);
 
 # ----------------------------------------------------------------------
+# An order that is done, but not answered
+# ----------------------------------------------------------------------
+
+append_to_file("$dir/half", <<'PROGRAM');
+#!/bin/sh
+dir=${0%/*}
+echo "$*" >>"$dir/half.ran"
+until [ "$1" != describe ] || [ -e "$dir/half.go" ]; do sleep 0.05; done
+printf '{"instances": [{"id": "%s", "state": "stopped"}]}' "$2"
+PROGRAM
+chmod 0755, "$dir/half";
+write_accounts("$dir/half.ini", "[half]\nprovider = command\nprogram = $dir/half\n");
+append_to_file("$dir/half.rules", "half off partial=1\n");
+$log = "$dir/calls-half";
+$agent = start_agent($dir, '--accounts', "$dir/half.ini", '--behaviour', "$dir/half.rules",
+	'--log', $log, '--log-sync');
+$calls = start_calls($agent);
+$first = begin('half', 'off', 'half', 'i-1', 'i-2', { request_id => 'half' });
+wait_until('those that follow have, the others are looked at',
+	sub { -e "$dir/half.ran" && slurp_file("$dir/half.ran") =~ /^describe i-2/m });
+give_up($first, 'half');
+wait_until('its outcome is told', sub { lines('done', 'half') });
+my ($done) = lines('done', 'half');
+is("$done->{status} $done->{error} $done->{request_id}", 'OK 0 half', 'as that of the order');
+append_to_file("$dir/half.go", '');
+like(
+	states_of(call($calls, 'off', [ 'i-1', 'i-2' ], account => 'half', cluster => 'half',
+			request_id => 'half')),
+	qr/^i-1=STOPPED i-2=STOPPED/, 'the reply is remembered');
+is(scalar lines('done', 'half'), 1, 'it is told once');
+stop_agent($agent);
+
+# ----------------------------------------------------------------------
+# The end of the drain
+# ----------------------------------------------------------------------
+
+# Each cluster has an order that waits for a latency, and one for its turn; the
+# account a question that is under way, and orders behind it.
+append_to_file("$dir/end.rules", "turn-* off latency=600s\n");
+append_to_file("$dir/end", <<'PROGRAM');
+#!/bin/sh
+dir=${0%/*}
+echo "$*" >>"$dir/end.ran"
+[ "$1" != describe ] || exec sleep 600
+printf '{"instances": [{"id": "%s", "state": "stopped"}]}' "$2"
+PROGRAM
+chmod 0755, "$dir/end";
+write_accounts("$dir/end.ini", <<"ACCOUNTS");
+[turns]
+provider = simulated
+
+[queue]
+provider = command
+program = $dir/end
+max_parallel = 1
+ACCOUNTS
+$log = "$dir/calls-end";
+$agent = start_agent($dir, '--accounts', "$dir/end.ini", '--behaviour', "$dir/end.rules",
+	'--log', $log, '--log-sync', '--drain-timeout', '0', '--threads', 1);
+$calls = start_calls($agent);
+begin('queue', 'state', 'question', 'i-0');
+wait_until('the question is asked', sub { -e "$dir/end.ran" });
+for my $n (1 .. 20)
+{
+	begin('queue', 'off', "queue-$n", "i-$n");
+	begin('turns', 'off', "turn-$n", "i-$n");
+	begin('turns', 'on', "turn-$n", "i-$n");
+}
+wait_until('the orders are there', sub { lines('start', 'queue-20') });
+call($calls, 'state', ['i-1'], account => 'nobody');
+stop_agent($agent);
+is(slurp_file("$dir/end.ran"), "describe i-0\n", 'no program is started after the end');
+is(scalar(map { lines('start', "turn-$_") } 1 .. 20), 0, 'and nobody gets a turn');
+is(scalar(map { lines('end', "turn-$_") } 1 .. 20), 40, 'each call has its end');
+is( scalar(grep { lines('start', "queue-$_") == 1 && lines('withdrawn', "queue-$_") == 1 } 1 .. 20),
+	20, 'and what was with the provider is withdrawn');
+
+# ----------------------------------------------------------------------
 # simulated
 # ----------------------------------------------------------------------
 
@@ -335,15 +409,15 @@ $second = begin('any', 'off', 'slow', 'i-1');
 call($calls, 'state', ['i-1'], cluster => 'other');
 give_up($second, 'slow');
 give_up($first, 'slow');
-is(lines('start', 'slow'), 0, 'nothing is ordered that waits for a latency or its turn');
+is(scalar lines('start', 'slow'), 0, 'nothing is ordered that waits for a latency or its turn');
 is(states_of(call($calls, 'state', ['i-1'], cluster => 'slow')), 'i-1=RUNNING', 'nor done');
 $first = begin('any', 'off', 'quick', 'i-1', { request_id => 'given' });
 wait_until('it is given', sub { lines('start', 'quick') });
 give_up($first, 'quick');
 is(states_of(call($calls, 'off', ['i-1'], cluster => 'quick', request_id => 'given')),
 	'i-1=STOPPED', 'what was given goes on, and is remembered');
-is(lines('start', 'quick'), 1, 'it was given once');
-is(lines('withdrawn', 'quick'), 0, 'and not withdrawn');
+is(scalar lines('start', 'quick'), 1, 'it was given once');
+is(scalar lines('withdrawn', 'quick'), 0, 'and not withdrawn');
 stop_agent($agent);
 
 done_testing();

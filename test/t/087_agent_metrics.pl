@@ -6,10 +6,12 @@
 use strict;
 use warnings FATAL => 'all';
 
+use Fcntl;
 use HTTP::Tiny;
 use IO::Socket::INET;
 use IPC::Run ();
 use JSON::PP ();
+use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use CloudTest;
@@ -370,6 +372,77 @@ has_samples($agent, 'there are metrics while it drains',
 command(do => 'cancel', call => 'last');
 ok( wait_until('it ends', sub { $http->get($agent->{metrics})->{status} == 599 }),
 	'and none when it has ended');
+stop_agent($agent);
+
+# ----------------------------------------------------------------------
+# A log that nobody reads
+# ----------------------------------------------------------------------
+
+mkfifo("$dir/fifo", 0600) or die "mkfifo: $!";
+sysopen(my $reader, "$dir/fifo", O_RDONLY | O_NONBLOCK) or die "fifo: $!";
+$agent = start_agent($dir, '--metrics', '127.0.0.1:0', '--log', "$dir/fifo");
+($agent->{metrics}) = slurp_file($agent->{log}) =~ m{metrics on (http://\S+)$}m;
+{
+	my $calls = start_calls($agent);
+	my $long = 'x' x 250;
+
+	# 1 kB a line and more
+	take_answers(
+		$calls,
+		send_calls(
+			$calls,
+			map { { method => 'state', instances => ['i-1'],
+					cluster => $long, account => $long, request_id => $long } } 1 .. 100)
+	) for 1 .. 6;
+	pass('calls go on');
+	my $dropped = scrape($agent)->{power_agent_log_lines_dropped_total};
+	cmp_ok($dropped, '>', 0, 'and what is dropped is counted');
+	my $text = '';
+	wait_until(
+		'what was dropped is told to who reads again',
+		sub {
+			sysread $reader, $text, 65536, length $text;
+			return $text =~ /"event":"dropped","lines":$dropped\}\n/;
+		});
+	my @lines = map { JSON::PP::decode_json($_) } $text =~ /(.*)\n/g;
+	is(scalar(grep { $_->{event} eq 'end' } @lines), 600 - $dropped, 'all others are there');
+}
+stop_agent($agent);
+
+# ----------------------------------------------------------------------
+# Accounts that get another provider
+# ----------------------------------------------------------------------
+
+append_to_file("$dir/program", "#!/bin/sh\n: >$dir/asked\nexec sleep 600\n");
+chmod 0755, "$dir/program";
+write_accounts("$dir/changing",
+	"[prod]\nprovider = command\nprogram = $dir/program\nmax_parallel = 1\n");
+unlink "$dir/calls";
+$agent = start_metered_agent('--accounts', "$dir/changing");
+{
+	my $calls = start_calls($agent);
+	my ($asked) = send_calls($calls,
+		{ method => 'state', instances => ['i-1'], cluster => 'asked' });
+	wait_until('one is asked', sub { -e "$dir/asked" });
+	my ($waits) = send_calls($calls,
+		{ method => 'state', instances => ['i-1'], cluster => 'waits' });
+
+	has_samples($agent, 'and another waits',
+		'power_agent_provider_requests_in_flight{provider="command"}' => 2);
+	write_accounts("$dir/changing", "[prod]\nprovider = simulated\n");
+	$agent->{handle}->signal('HUP');
+	is(take_answers($calls, $waits)->{status}, 'OK', 'another provider has the one that waited');
+	cancel_calls($calls, $asked);
+	take_answers($calls, $asked);
+	has_samples(
+		$agent,
+		'none is left with either',
+		'power_agent_provider_requests_in_flight{provider="command"}' => 0,
+		'power_agent_provider_requests_in_flight{provider="simulated"}' => 0,
+		'power_agent_provider_requests_total{provider="simulated",verb="describe",outcome="OK"}' => 1);
+	my ($line) = log_lines('end', 'waits');
+	is($line->{provider}, 'simulated', 'so says the log');
+}
 stop_agent($agent);
 
 # ----------------------------------------------------------------------

@@ -209,12 +209,12 @@ my $root = "$dir/root";
 
 sub make
 {
-	my ($goal) = @_;
+	my ($goal, @more) = @_;
 	my $output = '';
 
 	IPC::Run::run(
 		[ 'make', '-s', '-C', dirname(Cwd::abs_path(dirname(__FILE__))) . '/..',
-			$goal, "DESTDIR=$root" ],
+			$goal, "DESTDIR=$root", @more ],
 		'<', \undef, '>&', \$output) or die "make $goal: $output";
 	return;
 }
@@ -235,8 +235,15 @@ like($unit // '', qr{/systemd/system/}, 'and the unit file');
 like((installed('power_agent.conf'))[0] // '', qr{/sysusers.d/}, 'and its user');
 my $manual = slurp_file($page);
 my $service = slurp_file($unit);
+make('uninstall-service', 'bindir=/elsewhere/bin');
+is_deeply([ map { basename($_) } sort +installed('*.service'), installed('*.conf') ],
+	[qw(power_agent.service power_agent.conf)], 'another installation does not remove the unit');
 make('uninstall-service');
 is_deeply([ installed('*') ], [], 'and all of it can be removed');
+make('install-service', 'SYSTEMD=no');
+is_deeply([ map { basename($_) } installed('*') ], ['power_agent.8'],
+	'with SYSTEMD=no only the manual page is installed');
+make('uninstall-service');
 
 sub has
 {

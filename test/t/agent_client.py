@@ -16,7 +16,8 @@
 #                       waits for it: {"code": NAME, "details": TEXT,
 #                       "states": [NUMBER...]}
 #   {"do": "cancel", "call": NAME}
-#   {"do": "health", "channel": NAME, "service": NAME}
+#   {"do": "health", "channel": NAME, "service": NAME, "method": NAME}
+#                       Check, unless another method is named:
 #                       {"code": NAME, "details": TEXT, "status": NUMBER}
 #   {"do": "close", "but": NAME}
 #                       closes all connections but, if given, this one
@@ -171,7 +172,7 @@ class Client:
 
     def health(self, command):
         method = self.channels[command["channel"]].unary_unary(
-            "/grpc.health.v1.Health/Check",
+            "/grpc.health.v1.Health/" + command.get("method", "Check"),
             request_serializer=HealthRequest.SerializeToString,
             response_deserializer=HealthResponse.FromString,
         )

@@ -163,6 +163,7 @@ check_histogram(void)
 	check_line(text, "power_agent_state_commit_duration_seconds_count 6");
 	check_line(text, "power_agent_state_commit_duration_seconds_sum 120.002002");
 	check_line(text, "power_agent_state_commit_failures_total 1");
+	check_line(text, "power_agent_log_lines_dropped_total 1");
 }
 
 static void
@@ -176,13 +177,15 @@ check_counts(void)
 	pa_metric_call_end(PA_METHOD_UNKNOWN, 99, 1);
 	pa_metric_add_provider("ec2");
 	pa_metric_add_provider("simulated");
+	pa_metric_log_dropped();
 	pa_metric_provider_begin("simulated");
 	pa_metric_provider_begin("simulated");
-	pa_metric_provider_end("simulated", PA_PROVIDER_STOP, false, PA_STATUS_OK, 0, 1);
-	pa_metric_provider_end("simulated", PA_PROVIDER_STOP, true, PA_STATUS_OK, 7, 1);
-	pa_metric_provider_end("ec2", PA_PROVIDER_START, true, PA_STATUS_ABORTED, 7, 1);
-	pa_metric_provider_end(NULL, PA_PROVIDER_DESCRIBE, true, PA_STATUS_NOT_FOUND, 0, 1);
-	pa_metric_provider_end("unheard-of", PA_PROVIDER_DESCRIBE, true, PA_STATUS_NOT_FOUND, 0, 1);
+	pa_metric_provider_leave("simulated");
+	pa_metric_provider_end("simulated", PA_PROVIDER_STOP, PA_STATUS_OK, 0, 1);
+	pa_metric_provider_end("simulated", PA_PROVIDER_STOP, PA_STATUS_OK, 7, 1);
+	pa_metric_provider_end("ec2", PA_PROVIDER_START, PA_STATUS_ABORTED, 7, 1);
+	pa_metric_provider_end(NULL, PA_PROVIDER_DESCRIBE, PA_STATUS_NOT_FOUND, 0, 1);
+	pa_metric_provider_end("unheard-of", PA_PROVIDER_DESCRIBE, PA_STATUS_NOT_FOUND, 0, 1);
 	pa_metric_ec2_call(PA_PROVIDER_STOP, PA_METRIC_EC2_THROTTLED);
 	pa_metric_verdict(PA_METRIC_STALE);
 	pa_metric_token_refused();

@@ -9,8 +9,11 @@
  */
 #include "agent/log.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/status_name.h"
@@ -173,6 +176,127 @@ check_longest(void)
 	json_decref(parsed);
 }
 
+#define MANY	4000			/* lines, more than buffer and pipe can hold */
+
+/* the log's reader; its log is the standard output, which is restored */
+static PaLog *
+log_to(int fd)
+{
+	int			saved = dup(STDOUT_FILENO);
+	PaLog	   *log;
+
+	fflush(stdout);
+	if (dup2(fd, STDOUT_FILENO) < 0)
+		abort();
+	log = pa_log_open("-", true);
+	if (dup2(saved, STDOUT_FILENO) < 0)
+		abort();
+	close(saved);
+	close(fd);
+	return log;
+}
+
+/* reads what there is, and tells what the lines are; *rest: of a line */
+static void
+read_lines(int fd, char *rest, int *lines, int *dropped, int *bad)
+{
+	static char buffer[100000];
+	size_t		used = strlen(rest);
+	ssize_t		count;
+
+	memcpy(buffer, rest, used);
+	while ((count = read(fd, buffer + used, sizeof(buffer) - used - 1)) > 0)
+	{
+		char	   *start = buffer;
+		char	   *end;
+
+		used += (size_t) count;
+		buffer[used] = '\0';
+		while ((end = strchr(start, '\n')) != NULL)
+		{
+			json_t	   *line;
+
+			*end = '\0';
+			line = json_loads(start, JSON_REJECT_DUPLICATES, NULL);
+			if (line == NULL)
+				(*bad)++;
+			else if (json_object_get(line, "lines") != NULL)
+				*dropped += (int) json_integer_value(json_object_get(line, "lines"));
+			else
+				(*lines)++;
+			json_decref(line);
+			start = end + 1;
+		}
+		used = strlen(start);
+		memmove(buffer, start, used + 1);
+	}
+	memcpy(rest, buffer, used);
+	rest[used] = '\0';
+}
+
+/* nobody reads: the writer goes on, and what was dropped is told afterwards */
+static void
+check_stalled(PaLog *log, int reader, const char *name)
+{
+	PaLogLine	line = plain_line(PA_LOG_START);
+	static char rest[100000];
+	int			refused = 0;
+	int			lines = 0;
+	int			dropped = 0;
+	int			bad = 0;
+
+	rest[0] = '\0';
+	fcntl(reader, F_SETFL, O_NONBLOCK);
+	/* a write that waits does so for ever */
+	alarm(60);
+	for (int i = 0; i < MANY; i++)
+		refused += !pa_log_write(log, &line);
+	alarm(0);
+	ok(refused > 0 && refused < MANY, "%s: lines are dropped: %d", name, refused);
+	for (int i = 0; i < 100 && pa_log_dirty(log); i++)
+	{
+		read_lines(reader, rest, &lines, &dropped, &bad);
+		pa_log_flush(log);
+	}
+	ok(pa_log_write(log, &line), "%s: there is room again", name);
+	pa_log_close(log);
+	read_lines(reader, rest, &lines, &dropped, &bad);
+	is_number(lines, MANY - refused + 1, "all others are read");
+	is_number(dropped, refused, "and how many were dropped");
+	is_number(bad + (int) strlen(rest), 0, "all in whole lines");
+	close(reader);
+}
+
+static void
+check_readers(void)
+{
+	char		fifo[64];
+	int			ends[2];
+	int			reader;
+
+	if (pipe(ends) != 0)
+		abort();
+	check_stalled(log_to(ends[1]), ends[0], "a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+		abort();
+	check_stalled(log_to(ends[1]), ends[0], "a socket");
+	snprintf(fifo, sizeof(fifo), "%s.fifo", path);
+	if (mkfifo(fifo, 0600) != 0)
+		abort();
+	reader = open(fifo, O_RDONLY | O_NONBLOCK);
+	check_stalled(pa_log_open(fifo, false), reader, "a named pipe");
+	unlink(fifo);
+
+	/* who else has the pipe still waits */
+	if (pipe(ends) != 0)
+		abort();
+	reader = dup(ends[1]);
+	pa_log_close(log_to(ends[1]));
+	ok((fcntl(reader, F_GETFL) & O_NONBLOCK) == 0, "a pipe of others is left as it is");
+	close(reader);
+	close(ends[0]);
+}
+
 int
 main(void)
 {
@@ -184,6 +308,7 @@ main(void)
 	check_keys();
 	check_bytes();
 	check_longest();
+	check_readers();
 	unlink(path);
 	return unit_done();
 }

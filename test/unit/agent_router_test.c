@@ -122,7 +122,11 @@ static const PaProviderType fake_type = {
 	.name = "fake", .settings = settings, .max_parallel = 2,
 	.open_shared = open_shared, .close_shared = close_shared, .create = create
 };
-static const PaProviderType *const types[] = {&fake_type, NULL};
+static const PaProviderType second_type = {
+	.name = "second", .settings = settings, .max_parallel = 2,
+	.open_shared = open_shared, .close_shared = close_shared, .create = create
+};
+static const PaProviderType *const types[] = {&fake_type, &second_type, NULL};
 
 static Fake *
 fake(const char *label)
@@ -345,6 +349,26 @@ test_reload(void)
 	free_requests();
 }
 
+/* who has a request is told, even if it is another than at first */
+static void
+test_names(void)
+{
+	PaProvider *router = open_router("[a]\nprovider=fake\nlabel=A\nmax_parallel=1\n");
+	PaProviderRequest *given = request_for("a");
+	PaProviderRequest *waits = request_for("a");
+
+	router->submit(router, given);
+	router->submit(router, waits);
+	is_string(waits->provider, "fake", "the provider that it waits for");
+	write_file("[a]\nprovider=second\nlabel=B\n");
+	router->reload(router);
+	is_number(fake("B")->count, 1, "another has it after a reload");
+	is_string(waits->provider, "second", "which is told");
+	is_string(given->provider, "fake", "what was given stays where it is");
+	router->close(router);
+	free_requests();
+}
+
 static void
 test_withdrawals(void)
 {
@@ -446,6 +470,7 @@ main(void)
 	test_others();
 	test_parallel();
 	test_reload();
+	test_names();
 	test_withdrawals();
 	test_problems();
 	unlink(path);
