@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define PA_HEALTH_SERVICE	"/grpc.health.v1.Health/"
-#define PA_HEALTH_PATH		PA_HEALTH_SERVICE "Check"
+#define PA_HEALTH_PATH		"/grpc.health.v1.Health/Check"
 #define PA_HEALTH_REPLY		16	/* bytes, at most */
 
 /*

@@ -332,7 +332,7 @@ pa_log_flush(PaLog *log)
 
 		if (result < 0 && errno == EINTR)
 			continue;
-		if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (result < 0 && errno == EAGAIN)
 			break;
 		if (result < 0)
 		{
