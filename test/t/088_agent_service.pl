@@ -12,6 +12,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use IPC::Run ();
+use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
 use Socket qw(SOCK_DGRAM SOCK_STREAM);
 use Test::More;
@@ -174,28 +175,25 @@ for my $address ("$short/notify", "\@power_action-$$-" . time)
 	write_accounts($accounts, account('prod'));
 }
 
-# Signs of life, until the server hangs: its log goes to a pipe that is full
+# Signs of life, until the server hangs: its rules come from a pipe without a
+# writer, which is opened under the lock
 
 {
 	my ($socket, $name) = notify_socket("$short/watchdog");
 	local $ENV{WATCHDOG_USEC} = 400_000;
-	pipe my $reader, my $writer or die "pipe: $!";
-	my $output = "/proc/$$/fd/" . fileno $writer;
-	my $agent = starts_agent($name, '--log', $output, '--log-sync', '--threads', 2);
+	write_file("$dir/rules", '');
+	my $agent = starts_agent($name, '--behaviour', "$dir/rules", '--threads', 2);
 	is(message($socket, 'the agent is ready')->{READY}, 1, 'with a watchdog');
 	is_deeply(message($socket, 'a sign of life'), { WATCHDOG => 1 }, "sign of life $_")
 	  for 1 .. 3;
 
-	my $calls = start_calls($agent);
-	my $long = 'c' x 200;
-	send_calls($calls,
-		map { { method => 'state', instances => ['i-1'], cluster => "$long$_" } }
-		  1 .. 400);
+	unlink "$dir/rules";
+	mkfifo("$dir/rules", 0600) or die "mkfifo: $!";
+	kill 'HUP', $agent->{pid};
 	my $last = Time::HiRes::time();
 	wait_until(
 		'there are no signs of life any more',
 		sub {
-			$calls->{handle}->pump_nb;
 			$last = Time::HiRes::time() while received($socket);
 			return Time::HiRes::time() - $last > 1.5;
 		});
