@@ -15,8 +15,9 @@
  *
  * A request can be withdrawn when nobody waits for it any more.  What the
  * cloud may have seen of an order by then goes on to its end, all of it that
- * can be begun by its deadline, and is answered as ever; an order of which it has seen nothing ends without
- * one, with CANCELLED, and so does a question.  Either way "done" is called.
+ * can be begun by its deadline, and is answered as ever; an order of which it
+ * has seen nothing ends without one, with CANCELLED, and so does a question.
+ * Either way "done" is called.
  *
  *-------------------------------------------------------------------------
  */
