@@ -3,7 +3,7 @@
  * src/outcome_store.c
  *		Writing outcomes.  See outcome_store.h.
  *
- * One statement for all rows, the same plan for any number of them.
+ * A few statements for all rows, the same plans for any number of them.
  *
  * The tables may be empty when a plan is made and huge when it is used.  A
  * join on equality would then be planned as a scan of the whole inner table,
