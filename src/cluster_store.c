@@ -214,8 +214,6 @@ write_instances_in_place(const InstancePlace *instances, int count,
 		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
 	};
 	PaGiven		given;
-	PaResult	result;
-	Datum		row_ids;
 	int			left;
 
 	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
@@ -227,10 +225,7 @@ write_instances_in_place(const InstancePlace *instances, int count,
 			pa_given_row_id(&given, &rows[instances[i].number]);
 		give_instance(&given, &instances[i], i);
 	}
-	row_ids = pa_given_row_ids(&given);
-	pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
-	left = pa_plan_not_returned(&result, count, others);
-	pa_plan_finish(&result);
+	left = pa_plan_run_in_place(&plan, &given, others);
 	pa_given_end(&given);
 	return left;
 }

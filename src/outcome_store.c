@@ -215,8 +215,6 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 	};
 	int		   *others = palloc(sizeof(int) * Max(count, 1));
 	PaGiven		given;
-	PaResult	result;
-	Datum		row_ids;
 	int			left;
 
 	if (count == 0)
@@ -224,10 +222,7 @@ pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 	pa_given_begin(&given, event_columns, lengthof(event_columns));
 	for (int i = 0; i < count; i++)
 		give_event(&given, outcomes[i], i);
-	row_ids = pa_given_row_ids(&given);
-	pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
-	left = pa_plan_not_returned(&result, count, others);
-	pa_plan_finish(&result);
+	left = pa_plan_run_in_place(&plan, &given, others);
 	pa_given_end(&given);
 
 	pa_given_begin(&given, event_columns, lengthof(event_columns));

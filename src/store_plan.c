@@ -453,18 +453,27 @@ pa_text_array(const char **texts, int count)
 }
 
 int
-pa_plan_not_returned(const PaResult *result, int count, int *places)
+pa_plan_run_in_place(PaPlan *plan, const PaGiven *given, int *left)
 {
+	int			count = (int) given->count;
 	bool	   *done = palloc0(sizeof(bool) * Max(count, 1));
-	int			left = 0;
+	int			left_count = 0;
 
-	for (uint64 i = 0; i < result->count; i++)
-		done[pa_row_int32(&result->rows[i], 1)] = true;
+	if (given->row_id_count > 0)
+	{
+		Datum		row_ids = pa_given_row_ids(given);
+		PaResult	result;
+
+		pa_plan_execute_given(plan, &row_ids, NULL, given, &result);
+		for (uint64 i = 0; i < result.count; i++)
+			done[pa_row_int32(&result.rows[i], 1)] = true;
+		pa_plan_finish(&result);
+	}
 	for (int i = 0; i < count; i++)
 		if (!done[i])
-			places[left++] = i;
+			left[left_count++] = i;
 	pfree(done);
-	return left;
+	return left_count;
 }
 
 char **

@@ -159,11 +159,12 @@ extern Datum pa_id_array(const int64 *ids, int count);
 extern Datum pa_text_array(const char **texts, int count);
 
 /*
- * Of a statement that returns the places, counted from 0, of what it has done
- * of "count" rows that it was given: how many are left, and which.
+ * Runs a plan that is in place, with the ctids of the rows as its parameter,
+ * unless there are none.  It returns the places of what it has done; each row
+ * was given one, counted from 0.  Returns how many are left, and which.
  */
-extern int	pa_plan_not_returned(const PaResult *result, int count,
-								 int *places);
+extern int	pa_plan_run_in_place(PaPlan *plan, const PaGiven *given,
+								 int *left);
 
 /* The elements of a text[] that is not null, as C strings. */
 extern char **pa_row_text_array(const PaRow *row, int column, int *count);
