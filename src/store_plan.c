@@ -465,6 +465,8 @@ pa_plan_run_in_place(PaPlan *plan, const PaGiven *given, int *left)
 		PaResult	result;
 
 		pa_plan_execute_given(plan, &row_ids, NULL, given, &result);
+		if (result.rows == NULL)
+			elog(ERROR, "a statement in place must return places");
 		for (uint64 i = 0; i < result.count; i++)
 			done[pa_row_int32(&result.rows[i], 1)] = true;
 		pa_plan_finish(&result);
