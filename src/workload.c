@@ -37,7 +37,7 @@
 #define LOOK_INTERVAL		1000	/* between looks for prepared transactions */
 #define LOOK_INTERVAL_UNPREPARED 10000	/* where there can be none */
 #define LOOK_SHARE			20	/* a look may take 1/20 of the time */
-#define RUNNING_AFTER		50	/* calls that last longer are marked */
+#define RUNNING_AFTER		100	/* calls that last longer are marked */
 #define COURIER_GRACE		5000	/* after a deadline, before it is given up */
 #define WATCH_INTERVAL		1000	/* between looks at the deadlines */
 #define COURIER_BACKOFF		100
