@@ -222,7 +222,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	$(libvirt_objects))
 # What both programs use.
 shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
-	bearer clock file memory pem secret utf8)
+	bearer clock file memory pem scheduling secret utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff file_rule frame_format status_code target verdict words)

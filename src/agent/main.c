@@ -24,6 +24,7 @@
 #include "notify.h"
 #include "options.h"
 #include "program/memory.h"
+#include "program/scheduling.h"
 #include "provider_router.h"
 #include "store.h"
 
@@ -338,6 +339,7 @@ main(int argc, char **argv)
 	else
 	{
 		block_signals();
+		pa_scheduling_batch();
 		gpr_set_log_function(log_core);
 		grpc_init();
 		if (!run(&options, problem, sizeof(problem)))

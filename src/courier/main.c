@@ -35,6 +35,7 @@
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "program/scheduling.h"
 #include "sandbox.h"
 #include "server.h"
 
@@ -292,6 +293,8 @@ main(int argc, char **argv)
 	}
 
 	signal(SIGPIPE, SIG_IGN);
+	/* before it starts threads, and before it may not */
+	pa_scheduling_batch();
 	pa_sandbox_harden(OBSERVER);
 	if (address != NULL)
 		socket = accept_one(address);

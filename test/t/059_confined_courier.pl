@@ -1,11 +1,12 @@
 # test/t/059_confined_courier.pl
 #
-# The courier that a worker starts is confined, and can still reach agents by
-# every kind of target.
+# The courier that a worker starts is confined, is scheduled as what works
+# through many calls, and can still reach agents by every kind of target.
 
 use strict;
 use warnings FATAL => 'all';
 
+use File::Basename;
 use IO::Socket::IP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -51,6 +52,30 @@ my $status = file_of_process($courier, 'status');
 like($status, qr/^NoNewPrivs:\s*1$/m, 'no new privileges');
 like(file_of_process($courier, 'limits'),
 	qr/^Max core file size\s+0\s+0\s/m, 'no core dumps');
+
+# The policies of all threads of a process: 0 is SCHED_OTHER, 3 SCHED_BATCH.
+sub policies
+{
+	my ($pid) = @_;
+	my %policies;
+
+	foreach my $task (glob "/proc/$pid/task/*")
+	{
+		my $stat = file_of_process($pid, 'task/' . basename($task) . '/stat');
+
+		# the fields after the name, of which the first is number 3
+		$policies{ (split ' ', $stat =~ s/.*\) //sr)[ 41 - 3 ] } = 1;
+	}
+	return join ',', sort keys %policies;
+}
+
+# what others have chosen remains
+my $chosen = policies($$);
+my $batch = $chosen eq '0' ? '3' : $chosen;
+
+is(policies($courier), $batch, 'its threads are scheduled as a batch');
+is(policies(worker_pid($node, 'fleet')), $chosen, 'but not the worker, whose time others may wait for');
+is(policies($site->{agent}{pid}), $batch, 'and those of power_agent');
 
 my ($line) = slurp_file($node->logfile) =~
   /LOG: +(power_action courier has started, with process id $courier, .*)/;
