@@ -25,7 +25,7 @@ record_memory()
 
 bench_memory()
 {
-	local round number memory drain_pid actions=0
+	local round number memory drain_pid actions=0 last=20
 
 	agent_start thinking --provider simulated --latency 1s
 	database held thinking "max_concurrent_calls '1000'"
@@ -41,9 +41,10 @@ bench_memory()
 	agent_stop thinking
 
 	number=$(scaled 50000)
+	if [ -n "$quick" ]; then last=8; fi
 	database flat
 	inventory "$number" 1
-	for ((round = 1; round <= 20; round++)); do
+	for ((round = 1; round <= last; round++)); do
 		drain "$(action_of "$round")" >/dev/null
 		actions=$((actions + number))
 		record_memory 'memory over actions' "$actions"
@@ -71,7 +72,7 @@ others()
 # extension and nothing to do.
 bench_idle_cost()
 {
-	local round port before worker courier
+	local round port before worker courier last=4
 
 	server_start bare <<SETTINGS
 port = 5433
@@ -86,7 +87,8 @@ SETTINGS
 		PGPORT=$port pgbench -i -q -s "${quick:-10}" others >"$private/log/pgbench.log" 2>&1
 	done
 	echo 'SELECT 1' >"$private/select.sql"
-	for ((round = 1; round <= $(rounds 4); round++)); do
+	if [ -n "$quick" ]; then last=1; fi
+	for ((round = 1; round <= last; round++)); do
 		others without 5433
 		others with 5432
 	done

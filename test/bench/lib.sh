@@ -8,7 +8,8 @@
 #   record MEASURE SUBJECT UNIT VALUE
 #                           one sample; test/bench/report knows the rest
 #   scaled NUMBER           what QUICK=1 or SCALE leaves of a number; likewise
-#                           rounds NUMBER, seconds NUMBER
+#                           rounds NUMBER, seconds NUMBER, and large NUMBER of
+#                           what only has to be large
 #   database NAME [SOCKET [OPTION...]]
 #                           a new database with the extension, and goes there;
 #                           its server "agent" is the agent of that name, or
@@ -46,6 +47,11 @@ scaled()
 	awk -v number="$1" -v scale="$scale" 'BEGIN {
 		number = int(number * scale)
 		print number < 100 ? 100 : number }'
+}
+
+large()
+{
+	if [ -n "$quick" ]; then scaled $(($1 / 2)); else scaled "$1"; fi
 }
 
 # What is powered off must be powered on again: even numbers.

@@ -22,9 +22,9 @@
 
 rivals_products=(pg-boss graphile-worker graphile-worker-grouped)
 if [ -n "${QUICK:-}" ]; then
-	rivals_actions=4000
+	rivals_actions=2000
 	rivals_pairs=1
-	rivals_singles=50
+	rivals_singles=30
 	rivals_trial_actions=0
 	rivals_trial_singles=0
 	rivals_calls=20000

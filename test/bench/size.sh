@@ -43,7 +43,7 @@ bench_queue_length()
 {
 	local long short=10000
 
-	long=$(scaled 1000000)
+	long=$(large 1000000)
 	if [ "$long" -lt 50000 ]; then long=50000; fi
 	database queue
 	fill "$long" 1
@@ -74,7 +74,7 @@ bench_history()
 	reference
 	database history
 	fill "$(scaled 50000)" 1
-	query -v events="$(scaled 10000000)" -v clusters="$(scaled 50000)" <<'SQL'
+	query -v events="$(large 10000000)" -v clusters="$(scaled 50000)" <<'SQL'
 SET session_replication_role = replica;
 INSERT INTO power_action.event (action, cluster_id, cluster_name, account_name,
 		server_name, triggered_by, description, status, agent_result,
@@ -103,7 +103,7 @@ bench_inventory()
 	local small large
 
 	small=$(scaled 50000)
-	large=$(scaled 1000000)
+	large=$(large 1000000)
 	database small
 	inventory "$small" 6
 	database large
