@@ -116,6 +116,27 @@ find_visible(PaRequestItem **sorted, int count)
 	pa_plan_finish(&result);
 }
 
+/* "server_name" is null if the account does not exist. */
+static void
+note_cluster(const PaRow *row, PaRequestItem *item,
+			 const PaOperatedAccounts *accounts)
+{
+	if (pa_row_is_null(row, 4))
+		return;
+	item->cluster_name = copy_text(row, 2);
+	item->account_name = copy_text(row, 3);
+	item->server_name = copy_text(row, 4);
+	item->terminated = pa_row_bool(row, 5);
+	item->instances_live = (int) pa_row_int64(row, 6);
+	item->may_operate = pa_inventory_operates(accounts, item->account_name);
+}
+
+#define LIVE_INSTANCES \
+	"c.status OPERATOR(pg_catalog.=) 'terminated', " \
+	"(SELECT pg_catalog.count(*) FROM power_action.instance i " \
+	"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id " \
+	"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
+
 /*
  * As the owner: what a request needs to know of clusters.  Only those that the
  * caller sees are looked up, or the time it takes would tell which of the
@@ -126,12 +147,9 @@ static void
 read_clusters(PaRequestItem **sorted, int count,
 			  const PaOperatedAccounts *accounts)
 {
-	static PaPlan plan = {
+	static PaPlan plan_of_many = {
 		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
-		"a.server_name, c.status OPERATOR(pg_catalog.=) 'terminated', "
-		"(SELECT pg_catalog.count(*) FROM power_action.instance i "
-		"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id "
-		"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
+		"a.server_name, " LIVE_INSTANCES
 		"FROM pg_catalog.unnest($1) AS n(cluster_id) "
 		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
 		"c.account_name, c.status FROM power_action.cluster c "
@@ -142,8 +160,20 @@ read_clusters(PaRequestItem **sorted, int count,
 		"LIMIT 1) a",
 		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
 	};
+
+	/* the same of one, with few nodes: to start them is most of the work */
+	static PaPlan plan_of_one = {
+		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
+		"(SELECT a.server_name FROM power_action.account a "
+		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name), "
+		LIVE_INSTANCES
+		"FROM power_action.cluster c "
+		"WHERE c.cluster_id OPERATOR(pg_catalog.=) $1",
+		1, {TEXTOID}, PA_PLANNER_LOOK_UPS
+	};
 	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
 	int			visible_count = 0;
+	PaPlan	   *plan = &plan_of_many;
 	Datum		argument;
 	PaResult	result;
 	Oid			user;
@@ -154,21 +184,21 @@ read_clusters(PaRequestItem **sorted, int count,
 			visible[visible_count++] = sorted[i];
 	if (visible_count == 0)
 		return;
-	argument = id_array(visible, visible_count);
+	if (visible_count == 1)
+	{
+		plan = &plan_of_one;
+		argument = PointerGetDatum(visible[0]->cluster_id);
+	}
+	else
+		argument = id_array(visible, visible_count);
 
 	pa_inventory_become_owner(&user, &context);
-	pa_plan_execute_given(&plan, &argument, NULL, NULL, &result);
+	pa_plan_execute_given(plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
-		PaRequestItem *item = item_of_row(row, 1, sorted, count);
 
-		item->cluster_name = copy_text(row, 2);
-		item->account_name = copy_text(row, 3);
-		item->server_name = copy_text(row, 4);
-		item->terminated = pa_row_bool(row, 5);
-		item->instances_live = (int) pa_row_int64(row, 6);
-		item->may_operate = pa_inventory_operates(accounts, item->account_name);
+		note_cluster(row, item_of_row(row, 1, sorted, count), accounts);
 	}
 	pa_plan_finish(&result);
 	pa_inventory_become_caller(user, context);
