@@ -247,5 +247,26 @@ SELECT results_eq(
 SELECT is((SELECT count(*) FROM power_action.job), 0::bigint,
 	'and leaves no job');
 
+-- One and many are looked up by statements of their own.  An account can only
+-- be missing where foreign keys were switched off.
+SET LOCAL session_replication_role = replica;
+INSERT INTO power_action.cluster (cluster_id, cluster_name, account_name)
+VALUES ('orphan', 'orphan', 'nobody');
+SET LOCAL session_replication_role = origin;
+SELECT power_action.power_on('empty') AS empty,
+	power_action.power_on('lost') AS lost,
+	power_action.power_on('orphan') AS orphan \gset
+SELECT results_eq(
+	format('SELECT error_message, instances_total FROM power_action.event WHERE event_id IN (%s, %s, %s) ORDER BY event_id', :empty, :lost, :orphan),
+	$$ VALUES
+	('cluster "empty" has no instances, or only terminated ones', 0),
+	('server "nowhere" of account "lost" is not a foreign server of power_agent', 1),
+	('cluster "orphan" does not exist', NULL) $$,
+	'so it is for one');
+SELECT results_eq(
+	$$ SELECT error_code FROM power_action.power_on(ARRAY['one', 'orphan']) $$,
+	$$ VALUES ('NOT_FOUND'), ('NOT_FOUND') $$,
+	'a cluster whose account is missing, among others');
+
 SELECT * FROM finish();
 ROLLBACK;
