@@ -89,8 +89,9 @@ SETTINGS
 	echo 'SELECT 1' >"$private/select.sql"
 	if [ -n "$quick" ]; then last=1; fi
 	for ((round = 1; round <= last; round++)); do
-		others without 5433
+		if [ $((round % 2)) = 1 ]; then others without 5433; fi
 		others with 5432
+		if [ $((round % 2)) = 0 ]; then others without 5433; fi
 	done
 
 	worker=$(worker_pid)
