@@ -61,7 +61,10 @@ sub policies
 
 	foreach my $task (glob "/proc/$pid/task/*")
 	{
-		my $stat = file_of_process($pid, 'task/' . basename($task) . '/stat');
+		# a thread may have ended since
+		my $stat =
+		  eval { file_of_process($pid, 'task/' . basename($task) . '/stat') }
+		  // next;
 
 		# the fields after the name, of which the first is number 3
 		$policies{ (split ' ', $stat =~ s/.*\) //sr)[ 41 - 3 ] } = 1;
@@ -74,7 +77,8 @@ my $chosen = policies($$);
 my $batch = $chosen eq '0' ? '3' : $chosen;
 
 is(policies($courier), $batch, 'its threads are scheduled as a batch');
-is(policies(worker_pid($node, 'fleet')), $chosen, 'but not the worker, whose time others may wait for');
+is(policies(worker_pid($node, 'fleet')),
+	$chosen, 'but not the worker, whose time others may wait for');
 is(policies($site->{agent}{pid}), $batch, 'and those of power_agent');
 
 my ($line) = slurp_file($node->logfile) =~
