@@ -131,7 +131,7 @@ note_cluster(const PaRow *row, PaRequestItem *item,
 	item->may_operate = pa_inventory_operates(accounts, item->account_name);
 }
 
-#define LIVE_INSTANCES \
+#define STATE_OF_CLUSTER \
 	"c.status OPERATOR(pg_catalog.=) 'terminated', " \
 	"(SELECT pg_catalog.count(*) FROM power_action.instance i " \
 	"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id " \
@@ -149,7 +149,7 @@ read_clusters(PaRequestItem **sorted, int count,
 {
 	static PaPlan plan_of_many = {
 		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
-		"a.server_name, " LIVE_INSTANCES
+		"a.server_name, " STATE_OF_CLUSTER
 		"FROM pg_catalog.unnest($1) AS n(cluster_id) "
 		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
 		"c.account_name, c.status FROM power_action.cluster c "
@@ -161,12 +161,12 @@ read_clusters(PaRequestItem **sorted, int count,
 		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
 	};
 
-	/* the same of one, with few nodes: to start them is most of the work */
+	/* the same of one, with as few nodes as can be: each has to be started */
 	static PaPlan plan_of_one = {
 		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
 		"(SELECT a.server_name FROM power_action.account a "
 		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name), "
-		LIVE_INSTANCES
+		STATE_OF_CLUSTER
 		"FROM power_action.cluster c "
 		"WHERE c.cluster_id OPERATOR(pg_catalog.=) $1",
 		1, {TEXTOID}, PA_PLANNER_LOOK_UPS
