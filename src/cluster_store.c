@@ -9,27 +9,81 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "cluster_store.h"
 #include "inventory.h"
+#include "row_writer.h"
 #include "store_plan.h"
+#include "table_layout.h"
+
+static const char *
+source_of(const PaClusterChange *change)
+{
+	return change->from_agent ? "agent" : "accepted";
+}
+
+/* Writes the cluster that was fetched, unless there is nothing to be said. */
+static bool
+write_cluster(PaRowWriter *row, const PaClusterChange *change)
+{
+	const char *status = pa_power_state_name(change->status);
+	const char *source = source_of(change);
+	bool		changes = !pa_writer_has_text(row, PA_CLUSTER_STATUS, status);
+
+	if (!changes && pa_writer_has_text(row, PA_CLUSTER_STATUS_SOURCE, source))
+		return false;
+	/* what is gone for good does not become unknown */
+	if (change->status == PA_POWER_UNKNOWN &&
+		pa_writer_has_text(row, PA_CLUSTER_STATUS, "terminated"))
+		return false;
+	pa_writer_set_text(row, PA_CLUSTER_STATUS, status);
+	pa_writer_set_text(row, PA_CLUSTER_STATUS_SOURCE, source);
+	if (changes)
+		pa_writer_set_time(row, PA_CLUSTER_STATUS_CHANGED_AT,
+						   GetCurrentTimestamp());
+	return pa_writer_update(row);
+}
 
 /*
  * Writes the clusters that are where it is known and, unless all are locked by
- * us, that nobody has locked.  What locked them last is told by xmax: ended,
- * if it is older than every transaction that may be running.  It may also be
- * several, as a MultiXactId, which has numbers of its own; what may be one of
- * those is left alone.
+ * us, that nobody has locked.  False: the table is not as it was made.
  */
-static void
+static bool
 write_in_place(PaClusterChange **changes, int count, bool locked)
 {
+	static PaTable table = {
+		.name = "cluster",
+		.columns = pa_cluster_columns,
+		.column_count = PA_CLUSTER_COLUMNS,
+		.command = CMD_UPDATE,
+		.written = PA_COLUMN(PA_CLUSTER_STATUS) |
+		PA_COLUMN(PA_CLUSTER_STATUS_SOURCE) |
+		PA_COLUMN(PA_CLUSTER_STATUS_CHANGED_AT),
+		.idle_triggers = {pa_inventory_keep_cluster_status,
+		pa_inventory_check_text}
+	};
+	PaRowWriter row;
+
+	if (!pa_writer_begin(&row, &table))
+		return false;
+	for (int i = 0; i < count; i++)
+		if (!changes[i]->written &&
+			pa_writer_fetch(&row, &changes[i]->row) &&
+			pa_writer_has_text(&row, PA_CLUSTER_ID, changes[i]->cluster_id) &&
+			(locked || !pa_writer_row_is_locked(&row)))
+			changes[i]->written = write_cluster(&row, changes[i]);
+	pa_writer_end(&row);
+	return true;
+}
+
+/* The same by a statement, of clusters that are locked by us. */
+static void
+write_by_id(PaClusterChange **changes, int count)
+{
 	static const PaColumn columns[] = {
-		{"cluster_id", TEXTOID}, {"status", TEXTOID}, {"source", TEXTOID},
-		{"place", INT4OID}
+		{"cluster_id", TEXTOID}, {"status", TEXTOID}, {"source", TEXTOID}
 	};
 	static PaPlan plan = {
 		"UPDATE power_action.cluster c "
@@ -38,65 +92,33 @@ write_in_place(PaClusterChange **changes, int count, bool locked)
 		"WHEN c.status OPERATOR(pg_catalog.=) v.status "
 		"THEN c.status_changed_at ELSE pg_catalog.clock_timestamp() END "
 		"FROM given v "
-		"WHERE c.ctid OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND c.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
-		"AND ($2 OR c.xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid "
-		"OR (pg_catalog.age(c.xmax) OPERATOR(pg_catalog.>) $3 "
-		"AND pg_catalog.mxid_age(c.xmax) OPERATOR(pg_catalog.<) 0)) "
-		/* what is gone for good does not become unknown */
+		"WHERE c.cluster_id OPERATOR(pg_catalog.>=) v.cluster_id "
+		"AND c.cluster_id OPERATOR(pg_catalog.<=) v.cluster_id "
 		"AND NOT (c.status OPERATOR(pg_catalog.=) 'terminated' "
 		"AND v.status OPERATOR(pg_catalog.=) 'unknown') "
 		"AND (c.status OPERATOR(pg_catalog.<>) v.status "
-		"OR c.status_source OPERATOR(pg_catalog.<>) v.source) "
-		"RETURNING v.place",
-		3, {TIDARRAYOID, BOOLOID, INT4OID}, PA_PLANNER_IN_PLACE
+		"OR c.status_source OPERATOR(pg_catalog.<>) v.source)",
 	};
 	PaGiven		given;
-	PaResult	result;
-	Datum		values[3];
 
 	pa_given_begin(&given, columns, lengthof(columns));
 	for (int i = 0; i < count; i++)
 	{
-		const PaClusterChange *change = changes[i];
-
-		if (change->written)
+		if (changes[i]->written)
 			continue;
-		pa_given_row_id(&given, &change->row);
-		pa_given_text(&given, 0, change->cluster_id);
-		pa_given_text(&given, 1, pa_power_state_name(change->status));
-		pa_given_text(&given, 2, change->from_agent ? "agent" : "accepted");
-		pa_given_int32(&given, 3, i, false);
+		pa_given_text(&given, 0, changes[i]->cluster_id);
+		pa_given_text(&given, 1, pa_power_state_name(changes[i]->status));
+		pa_given_text(&given, 2, source_of(changes[i]));
 		pa_given_add(&given);
 	}
-	if (given.row_id_count > 0)
-	{
-		values[0] = pa_given_row_ids(&given);
-		values[1] = BoolGetDatum(locked);
-		values[2] = Int32GetDatum((int32) (GetStableLatestTransactionId() -
-										   GetActiveSnapshot()->xmin));
-		pa_plan_execute_given(&plan, values, NULL, &given, &result);
-		for (uint64 i = 0; i < result.count; i++)
-			changes[pa_row_int32(&result.rows[i], 1)]->written = true;
-		pa_plan_finish(&result);
-	}
+	pa_plan_run_given(&plan, &given);
 	pa_given_end(&given);
 }
 
 void
 pa_cluster_store_write_unlocked(PaClusterChange **changes, int count)
 {
-	/* tells the triggers of the inventory that these are the agent's words */
-	pa_inventory_writing_outcome = true;
-	PG_TRY();
-	{
-		write_in_place(changes, count, false);
-	}
-	PG_FINALLY();
-	{
-		pa_inventory_writing_outcome = false;
-	}
-	PG_END_TRY();
+	write_in_place(changes, count, false);
 }
 
 void
@@ -169,12 +191,6 @@ pa_cluster_store_find(const char **cluster_ids, int count, bool *found)
 	pa_plan_finish(&result);
 }
 
-/* columns of what is written of an instance */
-static const PaColumn instance_columns[] = {
-	{"cluster_id", TEXTOID}, {"instance_id", TEXTOID}, {"status", TEXTOID},
-	{"place", INT4OID}
-};
-
 /* an instance that is to be written */
 typedef struct InstancePlace
 {
@@ -182,57 +198,61 @@ typedef struct InstancePlace
 	int			number;
 } InstancePlace;
 
-static void
-give_instance(PaGiven *given, const InstancePlace *instance, int place)
+static const char *
+status_of(const InstancePlace *instance)
 {
-	const PaClusterChange *change = instance->change;
-	int			n = instance->number;
-
-	pa_given_text(given, 0, change->cluster_id);
-	pa_given_text(given, 1, change->instance_ids[n]);
-	pa_given_text(given, 2, pa_power_state_name(change->instance_states[n]));
-	pa_given_int32(given, 3, place, false);
-	pa_given_add(given);
+	return pa_power_state_name(instance->change->instance_states[instance->number]);
 }
 
-/*
- * Writes the instances whose rows are where they were; returns how many others
- * there are, and in *others which.
- */
-static int
-write_instances_in_place(const InstancePlace *instances, int count,
-						 int *others)
+/* False if the instance is not where it was. */
+static bool
+write_instance(PaRowWriter *row, const InstancePlace *instance)
 {
-	static PaPlan plan = {
-		"UPDATE power_action.instance i SET status = v.status "
-		"FROM given v "
-		"WHERE i.ctid OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND i.instance_id OPERATOR(pg_catalog.=) v.instance_id "
-		"AND i.cluster_id OPERATOR(pg_catalog.=) v.cluster_id "
-		"AND i.status OPERATOR(pg_catalog.<>) v.status "
-		"RETURNING v.place",
-		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
+	const PaClusterChange *change = instance->change;
+
+	if (change->instance_rows == NULL ||
+		!pa_writer_fetch(row, &change->instance_rows[instance->number]) ||
+		!pa_writer_has_text(row, PA_INSTANCE_ID,
+							change->instance_ids[instance->number]) ||
+		!pa_writer_has_text(row, PA_INSTANCE_CLUSTER_ID, change->cluster_id))
+		return false;
+	if (pa_writer_has_text(row, PA_INSTANCE_STATUS, status_of(instance)))
+		return true;
+	pa_writer_set_text(row, PA_INSTANCE_STATUS, status_of(instance));
+	return pa_writer_update(row);
+}
+
+/* Moves those that could not be written to the front; their number. */
+static int
+write_instances_in_place(InstancePlace *instances, int count)
+{
+	static PaTable table = {
+		.name = "instance",
+		.columns = pa_instance_columns,
+		.column_count = PA_INSTANCE_COLUMNS,
+		.command = CMD_UPDATE,
+		.written = PA_COLUMN(PA_INSTANCE_STATUS),
+		.idle_triggers = {pa_inventory_keep_instance_status,
+		pa_inventory_check_text}
 	};
-	PaGiven		given;
-	int			left;
+	PaRowWriter row;
+	int			left = 0;
 
-	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
+	if (!pa_writer_begin(&row, &table))
+		return count;
 	for (int i = 0; i < count; i++)
-	{
-		const ItemPointerData *rows = instances[i].change->instance_rows;
-
-		if (rows)
-			pa_given_row_id(&given, &rows[instances[i].number]);
-		give_instance(&given, &instances[i], i);
-	}
-	left = pa_plan_run_in_place(&plan, &given, others);
-	pa_given_end(&given);
+		if (!write_instance(&row, &instances[i]))
+			instances[left++] = instances[i];
+	pa_writer_end(&row);
 	return left;
 }
 
 static void
-write_instances(PaClusterChange **changes, int count)
+write_instances_by_id(const InstancePlace *instances, int count)
 {
+	static const PaColumn columns[] = {
+		{"cluster_id", TEXTOID}, {"instance_id", TEXTOID}, {"status", TEXTOID}
+	};
 	static PaPlan plan = {
 		"UPDATE power_action.instance i SET status = v.status "
 		"FROM given v "
@@ -241,19 +261,31 @@ write_instances(PaClusterChange **changes, int count)
 		"AND i.instance_id OPERATOR(pg_catalog.<=) v.instance_id "
 		"AND i.status OPERATOR(pg_catalog.<>) v.status",
 	};
+	PaGiven		given;
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		pa_given_text(&given, 0, instances[i].change->cluster_id);
+		pa_given_text(&given, 1,
+					  instances[i].change->instance_ids[instances[i].number]);
+		pa_given_text(&given, 2, status_of(&instances[i]));
+		pa_given_add(&given);
+	}
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
+}
+
+static void
+write_instances(PaClusterChange **changes, int count)
+{
 	int			total = 0;
 	int			wanted = 0;
 	InstancePlace *instances;
-	int		   *others;
-	int			left;
-	PaGiven		given;
 
 	for (int i = 0; i < count; i++)
 		total += changes[i]->instance_count;
-	if (total == 0)
-		return;
-	instances = palloc(sizeof(InstancePlace) * total);
-	others = palloc(sizeof(int) * total);
+	instances = palloc(sizeof(InstancePlace) * Max(total, 1));
 	for (int i = 0; i < count; i++)
 		for (int n = 0; n < changes[i]->instance_count; n++)
 		{
@@ -262,17 +294,9 @@ write_instances(PaClusterChange **changes, int count)
 			instances[wanted].change = changes[i];
 			instances[wanted++].number = n;
 		}
-
-	if (wanted == 0)
-		return;
-	left = write_instances_in_place(instances, wanted, others);
-
-	/* those that have it already are among them */
-	pa_given_begin(&given, instance_columns, lengthof(instance_columns));
-	for (int i = 0; i < left; i++)
-		give_instance(&given, &instances[others[i]], i);
-	pa_plan_run_given(&plan, &given);
-	pa_given_end(&given);
+	if (wanted > 0)
+		write_instances_by_id(instances,
+							  write_instances_in_place(instances, wanted));
 }
 
 void
@@ -280,10 +304,12 @@ pa_cluster_store_write(PaClusterChange **changes, int count)
 {
 	if (count == 0)
 		return;
+	/* tells the triggers of the inventory that these are the agent's words */
 	pa_inventory_writing_outcome = true;
 	PG_TRY();
 	{
-		write_in_place(changes, count, true);
+		if (!write_in_place(changes, count, true))
+			write_by_id(changes, count);
 		write_instances(changes, count);
 	}
 	PG_FINALLY();

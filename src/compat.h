@@ -11,8 +11,12 @@
 #ifndef PA_COMPAT_H
 #define PA_COMPAT_H
 
+#include "access/tableam.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_database.h"
+#include "executor/executor.h"
 #include "utils/acl.h"
+#include "utils/rel.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -47,6 +51,42 @@ pa_compat_new_wait_event(const char *name)
 #else
 	(void) name;
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* 17 knows identities of partitions */
+static inline Oid
+pa_compat_identity_sequence(Relation relation, AttrNumber column)
+{
+#if PG_VERSION_NUM >= 170000
+	return getIdentitySequence(relation, column, true);
+#else
+	return getIdentitySequence(RelationGetRelid(relation), column, true);
+#endif
+}
+
+/* from 16 on, an update may ask for entries in summarizing indexes alone */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes PaIndexUpdate;
+#define PA_INDEX_UPDATE_NONE	TU_None
+#define PA_INDEX_UPDATE_ALL		TU_All
+#else
+typedef bool PaIndexUpdate;
+#define PA_INDEX_UPDATE_NONE	false
+#define PA_INDEX_UPDATE_ALL		true
+#endif
+
+static inline List *
+pa_compat_insert_index_entries(ResultRelInfo *table, TupleTableSlot *row,
+							   EState *estate, bool update,
+							   PaIndexUpdate which)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(table, row, estate, update, false, NULL, NIL,
+								 which == TU_Summarizing);
+#else
+	(void) which;
+	return ExecInsertIndexTuples(table, row, estate, update, false, NULL, NIL);
 #endif
 }
 

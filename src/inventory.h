@@ -14,6 +14,14 @@
 #ifndef PA_INVENTORY_H
 #define PA_INVENTORY_H
 
+#include "fmgr.h"
+
+/* The triggers. */
+extern Datum pa_inventory_keep_cluster_status(PG_FUNCTION_ARGS);
+extern Datum pa_inventory_keep_instance_status(PG_FUNCTION_ARGS);
+extern Datum pa_inventory_cancel_restored(PG_FUNCTION_ARGS);
+extern Datum pa_inventory_check_text(PG_FUNCTION_ARGS);
+
 /*
  * Set by the worker around the statements that write what an agent said, and
  * cleared on error too.  While it is set the triggers leave every column as

@@ -13,10 +13,10 @@
  * value, which no join method can do either: after a range, the index would be
  * read over all rows that share the first.
  *
- * What was read a moment ago is usually where it was: it is looked for by its
- * ctid first, which saves the way through the index, and by its key only if it
- * is not there.  A ctid may belong to another row by then, so the key is
- * compared, too.
+ * What was read a moment ago is usually where it was: there it is written
+ * without a statement (row_writer.h).  A statement looks by key for what is
+ * not there, or for all if the table is not as it was made.  A place may
+ * belong to another row by then, so the key is compared, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,11 +26,14 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 #include "inventory.h"
 #include "outcome_store.h"
+#include "row_writer.h"
 #include "store_plan.h"
+#include "table_layout.h"
 
 static void
 write_attempts(PaOutcome **outcomes, int count)
@@ -67,53 +70,57 @@ write_attempts(PaOutcome **outcomes, int count)
 	pa_given_end(&given);
 }
 
-/* Jobs of final events: those that are where they were, then the others. */
+/*
+ * Jobs of final events that are where they were; returns how many others there
+ * are, and their ids.
+ */
+static int
+delete_jobs_in_place(PaOutcome **outcomes, int count, int64 *others)
+{
+	static PaTable table = {
+		.name = "job",
+		.columns = pa_job_columns,
+		.column_count = PA_JOB_COLUMNS,
+		.command = CMD_DELETE
+	};
+	PaRowWriter writer;
+	bool		begun = pa_writer_begin(&writer, &table);
+	int			left = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const PaOutcome *outcome = outcomes[i];
+
+		if (outcome->status < PA_EVENT_SUCCESS)
+			continue;
+		if (!begun || !pa_writer_fetch(&writer, &outcome->job_row) ||
+			!pa_writer_has_int64(&writer, PA_JOB_EVENT_ID,
+								 outcome->event_id) ||
+			!pa_writer_delete(&writer))
+			others[left++] = outcome->event_id;
+	}
+	if (begun)
+		pa_writer_end(&writer);
+	return left;
+}
+
 static void
 delete_jobs(PaOutcome **outcomes, int count)
 {
-	static const PaColumn columns[] = {{"event_id", INT8OID}};
 	static PaPlan plan = {
-		"DELETE FROM power_action.job j USING given v "
-		"WHERE j.ctid OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND j.event_id OPERATOR(pg_catalog.=) v.event_id",
-		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
-	};
-	static PaPlan others_plan = {
 		"DELETE FROM power_action.job j "
 		"WHERE j.event_id OPERATOR(pg_catalog.=) ANY ($1)",
 		1, {INT8ARRAYOID}
 	};
-	int64	   *done = palloc(sizeof(int64) * Max(count, 1));
-	int			done_count = 0;
-	PaGiven		given;
-	PaResult	result;
-	bool		all;
+	int64	   *others = palloc(sizeof(int64) * count);
+	int			left = delete_jobs_in_place(outcomes, count, others);
 
-	pa_given_begin(&given, columns, lengthof(columns));
-	for (int i = 0; i < count; i++)
+	if (left > 0)
 	{
-		if (outcomes[i]->status < PA_EVENT_SUCCESS)
-			continue;
-		done[done_count++] = outcomes[i]->event_id;
-		pa_given_row_id(&given, &outcomes[i]->job_row);
-		pa_given_int64(&given, 0, outcomes[i]->event_id, false);
-		pa_given_add(&given);
-	}
-	if (done_count > 0)
-	{
-		Datum		row_ids = pa_given_row_ids(&given);
+		Datum		argument = pa_id_array(others, left);
 
-		pa_plan_execute_given(&plan, &row_ids, NULL, &given, &result);
-		all = result.count == (uint64) done_count;
-		pa_plan_finish(&result);
-		if (!all)
-		{
-			Datum		argument = pa_id_array(done, done_count);
-
-			pa_plan_run(&others_plan, &argument, NULL);
-		}
+		pa_plan_run(&plan, &argument, NULL);
 	}
-	pa_given_end(&given);
 }
 
 /* Jobs that stay are told when to be tried again. */
@@ -146,90 +153,168 @@ write_retries(PaOutcome **outcomes, int count)
 	pa_given_end(&given);
 }
 
-/* what is written of an event, from what is given in these columns */
-static const PaColumn event_columns[] = {
-	{"event_id", INT8OID}, {"status", TEXTOID}, {"agent_result", TEXTOID},
-	{"error_source", TEXTOID}, {"error_code", TEXTOID},
-	{"error_message", TEXTOID}, {"attempts", INT4OID},
-	{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
-	{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
-	{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
-	{"instances_done", INT4OID}, {"instances_failed", TEXTOID},
-	{"place", INT4OID}
+/* what is written of an event */
+#define EVENT_OUTCOME_COLUMNS \
+	(PA_COLUMN(PA_EVENT_STATUS) | PA_COLUMN(PA_EVENT_AGENT_RESULT) | \
+	 PA_COLUMN(PA_EVENT_ERROR_SOURCE) | PA_COLUMN(PA_EVENT_ERROR_CODE) | \
+	 PA_COLUMN(PA_EVENT_ERROR_MESSAGE) | PA_COLUMN(PA_EVENT_ATTEMPTS) | \
+	 PA_COLUMN(PA_EVENT_STARTED_AT) | PA_COLUMN(PA_EVENT_FINISHED_AT) | \
+	 PA_COLUMN(PA_EVENT_SUPERSEDED_BY) | PA_COLUMN(PA_EVENT_CANCELLED_BY) | \
+	 PA_COLUMN(PA_EVENT_CANCEL_REASON) | PA_COLUMN(PA_EVENT_INSTANCES_TOTAL) | \
+	 PA_COLUMN(PA_EVENT_INSTANCES_DONE) | PA_COLUMN(PA_EVENT_INSTANCES_FAILED))
+
+static PaTable event_table = {
+	.name = "event",
+	.columns = pa_event_columns,
+	.column_count = PA_EVENT_COLUMNS,
+	.command = CMD_UPDATE,
+	.written = EVENT_OUTCOME_COLUMNS,
+	.idle_triggers = {pa_inventory_cancel_restored}
 };
 
-#define UPDATE_EVENT \
-	"UPDATE power_action.event e SET status = v.status, " \
-	"agent_result = v.agent_result, error_source = v.error_source, " \
-	"error_code = v.error_code, error_message = v.error_message, " \
-	"attempts = v.attempts, started_at = v.started_at, " \
-	"finished_at = v.finished_at, superseded_by = v.superseded_by, " \
-	"cancelled_by = v.cancelled_by, cancel_reason = v.cancel_reason, " \
-	"instances_total = COALESCE(v.instances_total, e.instances_total), " \
-	"instances_done = COALESCE(v.instances_done, e.instances_done), " \
-	"instances_failed = v.instances_failed::pg_catalog.text[] " \
-	"FROM given v "
+/* The values of an outcome as columns have them. */
+static const char *
+error_source_of(const PaOutcome *o)
+{
+	return o->status == PA_EVENT_FAILED ?
+		pa_error_source_name(o->error_source) : NULL;
+}
+
+static const char *
+if_failed(const PaOutcome *o, const char *text)
+{
+	return o->status == PA_EVENT_FAILED ? text : NULL;
+}
+
+static TimestampTz
+finished_at_of(const PaOutcome *o)
+{
+	return o->status >= PA_EVENT_SUCCESS ? o->finished_at : DT_NOBEGIN;
+}
 
 static void
-give_event(PaGiven *given, const PaOutcome *o, int place)
+set_event(PaRowWriter *row, const PaOutcome *o)
 {
-	bool		failed = o->status == PA_EVENT_FAILED;
+	pa_writer_set_text(row, PA_EVENT_STATUS, pa_event_status_name(o->status));
+	pa_writer_set_text(row, PA_EVENT_AGENT_RESULT,
+					   pa_agent_result_name(o->agent_result));
+	pa_writer_set_text(row, PA_EVENT_ERROR_SOURCE, error_source_of(o));
+	pa_writer_set_text(row, PA_EVENT_ERROR_CODE, if_failed(o, o->error_code));
+	pa_writer_set_text(row, PA_EVENT_ERROR_MESSAGE,
+					   if_failed(o, o->error_message));
+	pa_writer_set(row, PA_EVENT_ATTEMPTS, Int32GetDatum(o->attempts));
+	pa_writer_set_time(row, PA_EVENT_STARTED_AT, o->started_at);
+	pa_writer_set_time(row, PA_EVENT_FINISHED_AT, finished_at_of(o));
+	pa_writer_set_null(row, PA_EVENT_SUPERSEDED_BY);
+	if (o->superseded_by != 0)
+		pa_writer_set(row, PA_EVENT_SUPERSEDED_BY,
+					  Int64GetDatum(o->superseded_by));
+	pa_writer_set_text(row, PA_EVENT_CANCELLED_BY, o->cancelled_by);
+	pa_writer_set_text(row, PA_EVENT_CANCEL_REASON, o->cancel_reason);
+	if (o->instances_total >= 0)
+		pa_writer_set(row, PA_EVENT_INSTANCES_TOTAL,
+					  Int32GetDatum(o->instances_total));
+	if (o->instances_done >= 0)
+		pa_writer_set(row, PA_EVENT_INSTANCES_DONE,
+					  Int32GetDatum(o->instances_done));
+	pa_writer_set_null(row, PA_EVENT_INSTANCES_FAILED);
+	if (o->instances_failed)
+		pa_writer_set(row, PA_EVENT_INSTANCES_FAILED,
+					  OidInputFunctionCall(F_ARRAY_IN,
+										   unconstify(char *, o->instances_failed),
+										   TEXTOID, -1));
+}
 
+/* Events that are where they were; returns how many others there are, which. */
+static int
+write_events_in_place(PaOutcome **outcomes, int count, PaOutcome **others)
+{
+	PaRowWriter row;
+	bool		begun = pa_writer_begin(&row, &event_table);
+	int			left = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		found = begun &&
+			pa_writer_fetch(&row, &outcomes[i]->event_row) &&
+			pa_writer_has_int64(&row, PA_EVENT_ID, outcomes[i]->event_id);
+
+		if (found)
+			set_event(&row, outcomes[i]);
+		if (!found || !pa_writer_update(&row))
+			others[left++] = outcomes[i];
+	}
+	if (begun)
+		pa_writer_end(&row);
+	return left;
+}
+
+static void
+give_event(PaGiven *given, const PaOutcome *o)
+{
 	pa_given_int64(given, 0, o->event_id, false);
 	pa_given_text(given, 1, pa_event_status_name(o->status));
 	pa_given_text(given, 2, pa_agent_result_name(o->agent_result));
-	pa_given_text(given, 3,
-				  failed ? pa_error_source_name(o->error_source) : NULL);
-	pa_given_text(given, 4, failed ? o->error_code : NULL);
-	pa_given_text(given, 5, failed ? o->error_message : NULL);
+	pa_given_text(given, 3, error_source_of(o));
+	pa_given_text(given, 4, if_failed(o, o->error_code));
+	pa_given_text(given, 5, if_failed(o, o->error_message));
 	pa_given_int32(given, 6, o->attempts, false);
 	pa_given_time(given, 7, o->started_at);
-	pa_given_time(given, 8, o->status >= PA_EVENT_SUCCESS ?
-				  o->finished_at : DT_NOBEGIN);
+	pa_given_time(given, 8, finished_at_of(o));
 	pa_given_int64(given, 9, o->superseded_by, o->superseded_by == 0);
 	pa_given_text(given, 10, o->cancelled_by);
 	pa_given_text(given, 11, o->cancel_reason);
 	pa_given_int32(given, 12, o->instances_total, o->instances_total < 0);
 	pa_given_int32(given, 13, o->instances_done, o->instances_done < 0);
 	pa_given_text(given, 14, o->instances_failed);
-	pa_given_row_id(given, &o->event_row);
-	pa_given_int32(given, 15, place, false);
 	pa_given_add(given);
+}
+
+/* The same by a statement. */
+static void
+write_events_by_id(PaOutcome **outcomes, int count)
+{
+	static const PaColumn columns[] = {
+		{"event_id", INT8OID}, {"status", TEXTOID}, {"agent_result", TEXTOID},
+		{"error_source", TEXTOID}, {"error_code", TEXTOID},
+		{"error_message", TEXTOID}, {"attempts", INT4OID},
+		{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+		{"superseded_by", INT8OID}, {"cancelled_by", TEXTOID},
+		{"cancel_reason", TEXTOID}, {"instances_total", INT4OID},
+		{"instances_done", INT4OID}, {"instances_failed", TEXTOID}
+	};
+	static PaPlan plan = {
+		"UPDATE power_action.event e SET status = v.status, "
+		"agent_result = v.agent_result, error_source = v.error_source, "
+		"error_code = v.error_code, error_message = v.error_message, "
+		"attempts = v.attempts, started_at = v.started_at, "
+		"finished_at = v.finished_at, superseded_by = v.superseded_by, "
+		"cancelled_by = v.cancelled_by, cancel_reason = v.cancel_reason, "
+		"instances_total = COALESCE(v.instances_total, e.instances_total), "
+		"instances_done = COALESCE(v.instances_done, e.instances_done), "
+		"instances_failed = v.instances_failed::pg_catalog.text[] "
+		"FROM given v "
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id"
+	};
+	PaGiven		given;
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+		give_event(&given, outcomes[i]);
+	pa_plan_run_given(&plan, &given);
+	pa_given_end(&given);
 }
 
 void
 pa_outcome_store_write_events(PaOutcome **outcomes, int count)
 {
-	static PaPlan plan = {
-		UPDATE_EVENT
-		"WHERE e.ctid OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND e.event_id OPERATOR(pg_catalog.=) v.event_id "
-		"RETURNING v.place",
-		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
-	};
-	/* those that have moved, or of which it is not known where they are */
-	static PaPlan others_plan = {
-		UPDATE_EVENT
-		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
-		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id"
-	};
-	int		   *others = palloc(sizeof(int) * Max(count, 1));
-	PaGiven		given;
-	int			left;
+	PaOutcome **others;
 
 	if (count == 0)
 		return;
-	pa_given_begin(&given, event_columns, lengthof(event_columns));
-	for (int i = 0; i < count; i++)
-		give_event(&given, outcomes[i], i);
-	left = pa_plan_run_in_place(&plan, &given, others);
-	pa_given_end(&given);
-
-	pa_given_begin(&given, event_columns, lengthof(event_columns));
-	for (int i = 0; i < left; i++)
-		give_event(&given, outcomes[others[i]], i);
-	pa_plan_run_given(&others_plan, &given);
-	pa_given_end(&given);
+	others = palloc(sizeof(PaOutcome *) * count);
+	write_events_by_id(others, write_events_in_place(outcomes, count, others));
 
 	write_attempts(outcomes, count);
 	delete_jobs(outcomes, count);
@@ -303,6 +388,62 @@ pa_outcome_store_request_refreshes(const char **cluster_ids,
 	PG_END_TRY();
 }
 
+/* Events that are locked where they are.  False: the table is to be asked. */
+static bool
+start_events_in_place(PaStart **starts, int count)
+{
+	PaRowWriter row;
+
+	if (!pa_writer_begin(&row, &event_table))
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (!pa_writer_fetch(&row, &starts[i]->event_row))
+			continue;
+		pa_writer_set_text(&row, PA_EVENT_STATUS, "running");
+		if (row.nulls[PA_EVENT_STARTED_AT])
+			pa_writer_set_time(&row, PA_EVENT_STARTED_AT,
+							   starts[i]->started_at);
+		if (pa_writer_update(&row))
+			starts[i]->event_row = row.new->tts_tid;
+	}
+	pa_writer_end(&row);
+	return true;
+}
+
+static void
+start_events_by_id(PaStart **starts, int count)
+{
+	static const PaColumn columns[] = {
+		{"event_id", INT8OID}, {"started_at", TIMESTAMPTZOID},
+		{"place", INT4OID}
+	};
+	static PaPlan plan = {
+		"UPDATE power_action.event e SET status = 'running', "
+		"started_at = COALESCE(e.started_at, v.started_at) FROM given v "
+		"WHERE e.event_id OPERATOR(pg_catalog.>=) v.event_id "
+		"AND e.event_id OPERATOR(pg_catalog.<=) v.event_id "
+		"RETURNING v.place, e.ctid"
+	};
+	PaGiven		given;
+	PaResult	result;
+
+	pa_given_begin(&given, columns, lengthof(columns));
+	for (int i = 0; i < count; i++)
+	{
+		pa_given_int64(&given, 0, starts[i]->event_id, false);
+		pa_given_time(&given, 1, starts[i]->started_at);
+		pa_given_int32(&given, 2, i, false);
+		pa_given_add(&given);
+	}
+	pa_plan_execute_given(&plan, NULL, NULL, &given, &result);
+	for (uint64 i = 0; i < result.count; i++)
+		starts[pa_row_int32(&result.rows[i], 1)]->event_row =
+			pa_row_tid(&result.rows[i], 2);
+	pa_plan_finish(&result);
+	pa_given_end(&given);
+}
+
 void
 pa_outcome_store_mark_running(PaStart *starts, int count)
 {
@@ -316,50 +457,26 @@ pa_outcome_store_mark_running(PaStart *starts, int count)
 		"FOR NO KEY UPDATE SKIP LOCKED) e",
 		1, {INT8ARRAYOID}
 	};
-	static const PaColumn columns[] = {
-		{"event_id", INT8OID}, {"started_at", TIMESTAMPTZOID},
-		{"place", INT4OID}
-	};
-	static PaPlan plan = {
-		"UPDATE power_action.event e SET status = 'running', "
-		"started_at = COALESCE(e.started_at, v.started_at) FROM given v "
-		"WHERE e.ctid OPERATOR(pg_catalog.=) ANY ($1) "
-		"AND e.event_id OPERATOR(pg_catalog.=) v.event_id "
-		"RETURNING v.place, e.ctid",
-		1, {TIDARRAYOID}, PA_PLANNER_IN_PLACE
-	};
 	int64	   *ids = palloc(sizeof(int64) * Max(count, 1));
-	ItemPointerData *rows;
+	PaStart   **locked = palloc(sizeof(PaStart *) * Max(count, 1));
 	Datum		argument;
-	PaGiven		given;
 	PaResult	result;
+	int			locked_count;
 
 	for (int i = 0; i < count; i++)
 		ids[i] = starts[i].event_id;
-	rows = palloc(sizeof(ItemPointerData) * Max(count, 1));
 	argument = pa_id_array(ids, count);
-	pa_given_begin(&given, columns, lengthof(columns));
 	pa_plan_execute(&lock_plan, &argument, NULL, false, 0, &result);
-	for (uint64 i = 0; i < result.count; i++)
+	locked_count = (int) result.count;
+	for (int i = 0; i < locked_count; i++)
 	{
-		int			place = (int) pa_row_int64(&result.rows[i], 1) - 1;
-
-		rows[place] = pa_row_tid(&result.rows[i], 2);
-		pa_given_row_id(&given, &rows[place]);
-		pa_given_int64(&given, 0, starts[place].event_id, false);
-		pa_given_time(&given, 1, starts[place].started_at);
-		pa_given_int32(&given, 2, place, false);
-		pa_given_add(&given);
+		locked[i] = &starts[pa_row_int64(&result.rows[i], 1) - 1];
+		locked[i]->event_row = pa_row_tid(&result.rows[i], 2);
 	}
 	pa_plan_finish(&result);
 
-	argument = pa_given_row_ids(&given);
-	pa_plan_execute_given(&plan, &argument, NULL, &given, &result);
-	for (uint64 i = 0; i < result.count; i++)
-		starts[pa_row_int32(&result.rows[i], 1)].event_row =
-			pa_row_tid(&result.rows[i], 2);
-	pa_plan_finish(&result);
-	pa_given_end(&given);
+	if (!start_events_in_place(locked, locked_count))
+		start_events_by_id(locked, locked_count);
 }
 
 int64

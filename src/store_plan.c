@@ -86,16 +86,15 @@ read_rows(const SPITupleTable *table, uint64 count)
 static void
 make_plan(PaPlan *plan)
 {
-	const bool	in_place = plan->planner == PA_PLANNER_IN_PLACE;
 	const struct
 	{
 		bool	   *setting;
 		bool		value;
 	}			wanted[] = {
 		{&enable_seqscan, false}, {&enable_bitmapscan, false},
-		{&enable_indexscan, !in_place}, {&enable_indexonlyscan, !in_place},
-		{&enable_tidscan, in_place}, {&enable_nestloop, !in_place},
-		{&enable_hashjoin, in_place}, {&enable_mergejoin, false},
+		{&enable_indexscan, true}, {&enable_indexonlyscan, true},
+		{&enable_tidscan, false}, {&enable_nestloop, true},
+		{&enable_hashjoin, false}, {&enable_mergejoin, false},
 		{&enable_memoize, false}
 	};
 	bool		callers[lengthof(wanted)];
@@ -235,8 +234,6 @@ pa_given_begin(PaGiven *given, const PaColumn *columns, int count)
 						   columns[c].name, columns[c].type, -1, 0);
 	given->store = tuplestore_begin_heap(false, false, GIVEN_MEMORY_KB);
 	given->count = 0;
-	given->row_ids = NULL;
-	given->row_id_count = given->row_id_room = 0;
 }
 
 void
@@ -258,27 +255,6 @@ pa_given_int64(PaGiven *given, int column, int64 value, bool isnull)
 {
 	given->nulls[column] = isnull;
 	given->values[column] = Int64GetDatum(value);
-}
-
-void
-pa_given_row_id(PaGiven *given, const ItemPointerData *row_id)
-{
-	if (!ItemPointerIsValid(row_id))
-		return;
-	if (given->row_id_count == given->row_id_room)
-	{
-		given->row_id_room = Max(64, given->row_id_room * 2);
-		given->row_ids = given->row_ids ?
-			repalloc(given->row_ids, sizeof(Datum) * given->row_id_room) :
-			palloc(sizeof(Datum) * given->row_id_room);
-	}
-	given->row_ids[given->row_id_count++] = PointerGetDatum(row_id);
-}
-
-Datum
-pa_given_row_ids(const PaGiven *given)
-{
-	return pa_array(given->row_ids, NULL, given->row_id_count, TIDOID);
 }
 
 /* null if it is infinite */
@@ -450,32 +426,6 @@ pa_text_array(const char **texts, int count)
 	for (int i = 0; i < count; i++)
 		values[i] = CStringGetTextDatum(texts[i]);
 	return pa_array(values, NULL, count, TEXTOID);
-}
-
-int
-pa_plan_run_in_place(PaPlan *plan, const PaGiven *given, int *left)
-{
-	int			count = (int) given->count;
-	bool	   *done = palloc0(sizeof(bool) * Max(count, 1));
-	int			left_count = 0;
-
-	if (given->row_id_count > 0)
-	{
-		Datum		row_ids = pa_given_row_ids(given);
-		PaResult	result;
-
-		pa_plan_execute_given(plan, &row_ids, NULL, given, &result);
-		if (result.rows == NULL)
-			elog(ERROR, "a statement in place must return places");
-		for (uint64 i = 0; i < result.count; i++)
-			done[pa_row_int32(&result.rows[i], 1)] = true;
-		pa_plan_finish(&result);
-	}
-	for (int i = 0; i < count; i++)
-		if (!done[i])
-			left[left_count++] = i;
-	pfree(done);
-	return left_count;
 }
 
 char **

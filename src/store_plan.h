@@ -28,8 +28,7 @@
 typedef enum PaPlanner
 {
 	PA_PLANNER_AS_SET,			/* what the settings say: the worker's own */
-	PA_PLANNER_LOOK_UPS,		/* each row is looked up in an index */
-	PA_PLANNER_IN_PLACE			/* rows at given ctids, joined by hashing */
+	PA_PLANNER_LOOK_UPS			/* each row is looked up in an index */
 } PaPlanner;
 
 typedef struct PaPlan
@@ -58,10 +57,6 @@ typedef struct PaResult
  * Rows that travel to a statement: in its SQL they are the relation "given"
  * with these columns.  One tuplestore is scanned as it is, whereas arrays
  * would have to be made, unnested and stored, one for each column.
- *
- * A statement that is "in place" looks for the rows that it changes at given
- * ctids, in one scan, and joins them with "given" by their key.  (A scan for
- * each row would ask the operating system for the size of the table each time.)
  */
 typedef struct PaColumn
 {
@@ -74,9 +69,6 @@ typedef struct PaGiven
 	TupleDesc	descriptor;
 	Tuplestorestate *store;
 	uint64		count;
-	Datum	   *row_ids;		/* of pa_given_row_id */
-	int			row_id_count;
-	int			row_id_room;
 	Datum		values[PA_GIVEN_MAX_COLUMNS];
 	bool		nulls[PA_GIVEN_MAX_COLUMNS];
 } PaGiven;
@@ -95,12 +87,6 @@ extern void pa_given_int64(PaGiven *given, int column, int64 value,
 extern void pa_given_time(PaGiven *given, int column, TimestampTz value);
 extern void pa_given_add(PaGiven *given);
 
-/*
- * Where the row probably is that is given, unless it is invalid; it must stay
- * where it is until the statement has run.  And all of these, as tid[].
- */
-extern void pa_given_row_id(PaGiven *given, const ItemPointerData *row_id);
-extern Datum pa_given_row_ids(const PaGiven *given);
 extern void pa_given_end(PaGiven *given);
 
 /*
@@ -157,14 +143,6 @@ extern Datum pa_array(const Datum *values, const bool *isnull, int count,
 /* The same of ids, and of texts that are not null. */
 extern Datum pa_id_array(const int64 *ids, int count);
 extern Datum pa_text_array(const char **texts, int count);
-
-/*
- * Runs a plan that is in place, with the ctids of the rows as its parameter,
- * unless there are none.  It returns the places of what it has done; each row
- * was given one, counted from 0.  Returns how many are left, and which.
- */
-extern int	pa_plan_run_in_place(PaPlan *plan, const PaGiven *given,
-								 int *left);
 
 /* The elements of a text[] that is not null, as C strings. */
 extern char **pa_row_text_array(const PaRow *row, int column, int *count);
