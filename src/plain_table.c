@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "nodes/nodes.h"
 #include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -155,42 +156,85 @@ is_plain(const PaTable *table, Relation relation)
 		 (table->command != CMD_UPDATE || !updates_keys(table, relation)));
 }
 
-/* Is this the index that the primary key of the first columns has? */
+/* Is an expression made of this column, and of no other? */
 static bool
-is_our_key(const PaTable *table, Relation index)
+is_of_column(Node *expression, int column)
+{
+	Bitmapset  *columns = NULL;
+	int			member;
+
+	pull_varattnos(expression, 1, &columns);
+	return bms_get_singleton_member(columns, &member) &&
+		member == column + 1 - FirstLowInvalidHeapAttributeNumber;
+}
+
+static bool
+has_our_index_columns(const PaTable *table, Relation index)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
+	ListCell   *expression = list_head(expressions);
+
+	if (index->rd_index->indnkeyatts != table->index_column_count)
+		return false;
+	for (int i = 0; i < table->index_column_count; i++)
+	{
+		int			column = table->index_columns[i];
+
+		if (index->rd_index->indkey.values[i] != 0)
+		{
+			if (index->rd_index->indkey.values[i] != column + 1)
+				return false;
+			continue;
+		}
+		if (!is_of_column(lfirst(expression), column))
+			return false;
+		expression = lnext(expressions, expression);
+	}
+	return true;
+}
+
+/* Is this our index, and can it be asked by row_reader? */
+static bool
+is_our_index(const PaTable *table, Relation index)
 {
 	const FormData_pg_index *form = index->rd_index;
 
-	if (!form->indisprimary || !form->indisvalid ||
-		form->indnkeyatts < table->key_columns ||
-		index->rd_rel->relam != BTREE_AM_OID)
+	if (table->index ?
+		strcmp(RelationGetRelationName(index), table->index) != 0 :
+		!form->indisprimary)
 		return false;
-	for (int c = 0; c < table->key_columns; c++)
-		if (form->indkey.values[c] != c + 1 ||
-			index->rd_opfamily[c] != (table->columns[c].type == TEXTOID ?
-									  TEXT_BTREE_FAM_OID :
+	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexPredicate(index) != NIL ||
+		!has_our_index_columns(table, index))
+		return false;
+	for (int i = 0; i < table->key_columns; i++)
+	{
+		bool		is_text =
+			table->columns[table->index_columns[i]].type == TEXTOID;
+
+		if (index->rd_opfamily[i] != (is_text ? TEXT_BTREE_FAM_OID :
 									  INTEGER_BTREE_FAM_OID) ||
-			(table->columns[c].type == TEXTOID &&
-			 index->rd_indcollation[c] != C_COLLATION_OID))
+			(is_text && index->rd_indcollation[i] != C_COLLATION_OID))
 			return false;
+	}
 	return true;
 }
 
 static Oid
-find_key(const PaTable *table, Relation relation)
+find_index(const PaTable *table, Relation relation)
 {
-	Oid			key = InvalidOid;
+	Oid			found = InvalidOid;
 	ListCell   *cell;
 
 	foreach(cell, RelationGetIndexList(relation))
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (is_our_key(table, index))
-			key = RelationGetRelid(index);
+		if (is_our_index(table, index))
+			found = RelationGetRelid(index);
 		index_close(index, NoLock);
 	}
-	return key;
+	return found;
 }
 
 /* Is our own CHECK the only one, and of the whole row? */
@@ -230,8 +274,8 @@ examine(PaTable *table, Relation relation)
 	}
 	if (table->plain && table->command == CMD_SELECT)
 	{
-		table->key = find_key(table, relation);
-		table->plain = OidIsValid(table->key);
+		table->index_relation = find_index(table, relation);
+		table->plain = OidIsValid(table->index_relation);
 	}
 	table->relation = RelationGetRelid(relation);
 }

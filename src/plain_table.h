@@ -22,6 +22,8 @@
 
 #include "table_layout.h"
 
+#define PA_TABLE_INDEX_COLUMNS	3
+
 #define PA_COLUMN(column)	(UINT64CONST(1) << (column))
 
 /*
@@ -33,8 +35,17 @@ typedef struct PaTable
 	const char *name;			/* in the schema power_action */
 	const PaColumn *columns;	/* all of them, in their order */
 	int			column_count;
-	CmdType		command;		/* CMD_SELECT: by its primary key */
-	int			key_columns;	/* of CMD_SELECT: the first ones */
+	CmdType		command;
+
+	/*
+	 * Of CMD_SELECT: the index, or NULL for that of the primary key, of what
+	 * columns, or expressions of one column each, it is made, and how many of
+	 * these, from the first, are looked up.
+	 */
+	const char *index;
+	int			index_columns[PA_TABLE_INDEX_COLUMNS];
+	int			index_column_count;
+	int			key_columns;
 	uint64		written;		/* of CMD_UPDATE: PA_COLUMN of each */
 	int			identity;		/* of CMD_INSERT: column, or -1 */
 
@@ -53,7 +64,7 @@ typedef struct PaTable
 	bool		plain;			/* it is as it was made */
 	bool		only_check;		/* there is no other CHECK than ours */
 	Oid			sequence;		/* of the identity column */
-	Oid			key;			/* index of the primary key */
+	Oid			index_relation;
 	struct PaTable *next_known;
 } PaTable;
 

@@ -14,10 +14,9 @@
 #include "utils/snapmgr.h"
 
 #include "inventory.h"
+#include "inventory_reader.h"
 #include "request_target.h"
-#include "row_reader.h"
 #include "store_plan.h"
-#include "table_layout.h"
 
 static text *
 copy_text(const PaRow *row, int column)
@@ -100,123 +99,24 @@ query_clusters(PaRequestItem **visible, int count,
 	pa_plan_finish(&result);
 }
 
-/*
- * Without one, as long as the tables are as they were made
- */
-static PaTable cluster_table = {
-	.name = "cluster",
-	.columns = pa_cluster_columns,
-	.column_count = PA_CLUSTER_COLUMNS,
-	.command = CMD_SELECT,
-	.key_columns = 1
-};
-
-static PaTable account_table = {
-	.name = "account",
-	.columns = pa_account_columns,
-	.column_count = PA_ACCOUNT_COLUMNS,
-	.command = CMD_SELECT,
-	.key_columns = 1
-};
-
-static PaTable instance_table = {
-	.name = "instance",
-	.columns = pa_instance_columns,
-	.column_count = PA_INSTANCE_COLUMNS,
-	.command = CMD_SELECT,
-	.key_columns = 1
-};
-
-typedef struct Readers
-{
-	PaRowReader clusters;
-	PaRowReader accounts;
-	PaRowReader instances;
-
-	/* the account that was read last: many clusters have the same */
-	text	   *account_name;
-	text	   *server_name;
-} Readers;
-
-static bool
-begin_reading(Readers *readers)
-{
-	readers->account_name = NULL;
-	if (!pa_reader_begin(&readers->clusters, &cluster_table))
-		return false;
-	if (pa_reader_begin(&readers->accounts, &account_table))
-	{
-		if (pa_reader_begin(&readers->instances, &instance_table))
-			return true;
-		pa_reader_end(&readers->accounts);
-	}
-	pa_reader_end(&readers->clusters);
-	return false;
-}
-
+/* Without one: what the reader has found. */
 static void
-end_reading(Readers *readers)
-{
-	pa_reader_end(&readers->instances);
-	pa_reader_end(&readers->accounts);
-	pa_reader_end(&readers->clusters);
-}
-
-static bool
-is_terminated(const PaRowReader *reader, int column)
-{
-	static const char word[] = "terminated";
-	const text *status = DatumGetTextPP(reader->values[column]);
-
-	return VARSIZE_ANY_EXHDR(status) == sizeof(word) - 1 &&
-		memcmp(VARDATA_ANY(status), word, sizeof(word) - 1) == 0;
-}
-
-/* The server of an account; NULL if there is no such account. */
-static text *
-read_server_name(Readers *readers, text *account_name)
-{
-	PaRowReader *reader = &readers->accounts;
-	Datum		key = PointerGetDatum(account_name);
-
-	if (readers->account_name != NULL &&
-		pa_request_item_compare_ids(readers->account_name, account_name) == 0)
-		return readers->server_name;
-
-	readers->account_name = account_name;
-	readers->server_name = NULL;
-	pa_reader_seek(reader, &key);
-	if (pa_reader_next(reader))
-		readers->server_name =
-			DatumGetTextPCopy(reader->values[PA_ACCOUNT_SERVER_NAME]);
-	return readers->server_name;
-}
-
-static void
-read_cluster(Readers *readers, PaRequestItem *item,
+take_cluster(PaRequestItem *item, PaInventoryReader *reader,
 			 const PaOperatedAccounts *accounts)
 {
-	PaRowReader *cluster = &readers->clusters;
-	Datum		key = PointerGetDatum(item->cluster_id);
-	text	   *account_name;
+	const Datum *cluster = reader->clusters.values;
 
-	pa_reader_seek(cluster, &key);
-	if (!pa_reader_next(cluster))
-		return;
-	account_name =
-		DatumGetTextPCopy(cluster->values[PA_CLUSTER_ACCOUNT_NAME]);
-	item->server_name = read_server_name(readers, account_name);
-	if (item->server_name == NULL)
-		return;
-	item->account_name = account_name;
-	item->cluster_name = DatumGetTextPCopy(cluster->values[PA_CLUSTER_NAME]);
-	item->terminated = is_terminated(cluster, PA_CLUSTER_STATUS);
-	item->may_operate = pa_inventory_operates(accounts, account_name);
-
+	item->cluster_name = DatumGetTextPCopy(cluster[PA_CLUSTER_NAME]);
+	item->account_name = DatumGetTextPCopy(cluster[PA_CLUSTER_ACCOUNT_NAME]);
+	item->server_name =
+		DatumGetTextPCopy(reader->accounts.values[PA_ACCOUNT_SERVER_NAME]);
+	item->terminated = pa_inventory_reader_terminated(&reader->clusters,
+													  PA_CLUSTER_STATUS);
+	item->may_operate = pa_inventory_operates(accounts, item->account_name);
 	item->instances_live = 0;
-	pa_reader_seek(&readers->instances, &key);
-	while (pa_reader_next(&readers->instances))
-		if (!is_terminated(&readers->instances, PA_INSTANCE_STATUS))
+	while (pa_reader_next(&reader->instances))
+		if (!pa_inventory_reader_terminated(&reader->instances,
+											PA_INSTANCE_STATUS))
 			item->instances_live++;
 }
 
@@ -231,7 +131,7 @@ read_clusters(PaRequestItem **sorted, int count,
 {
 	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
 	int			visible_count = 0;
-	Readers		readers;
+	PaInventoryReader reader;
 	Oid			user;
 	int			context;
 	bool		begun;
@@ -244,11 +144,12 @@ read_clusters(PaRequestItem **sorted, int count,
 
 	pa_inventory_become_owner(&user, &context);
 	pa_table_push_snapshot();
-	begun = begin_reading(&readers);
+	begun = pa_inventory_reader_begin(&reader);
 	for (int i = 0; i < visible_count && begun; i++)
-		read_cluster(&readers, visible[i], accounts);
+		if (pa_inventory_reader_find(&reader, visible[i]->cluster_id))
+			take_cluster(visible[i], &reader, accounts);
 	if (begun)
-		end_reading(&readers);
+		pa_inventory_reader_end(&reader);
 	PopActiveSnapshot();
 	if (!begun)
 		query_clusters(visible, visible_count, accounts);

@@ -17,8 +17,6 @@
 #include "compat.h"
 #include "row_reader.h"
 
-#define MAX_KEYS	2
-
 bool
 pa_reader_begin(PaRowReader *reader, PaTable *table)
 {
@@ -26,7 +24,7 @@ pa_reader_begin(PaRowReader *reader, PaTable *table)
 	reader->relation = pa_table_open(table);
 	if (reader->relation == NULL)
 		return false;
-	reader->index = index_open(table->key, AccessShareLock);
+	reader->index = index_open(table->index_relation, AccessShareLock);
 	/* made while there were rows that it has in another state than we see */
 	if (reader->index->rd_index->indcheckxmin)
 	{
@@ -56,12 +54,11 @@ void
 pa_reader_seek(PaRowReader *reader, const Datum *keys)
 {
 	const PaTable *table = reader->table;
-	ScanKeyData scan_keys[MAX_KEYS];
+	ScanKeyData scan_keys[PA_TABLE_INDEX_COLUMNS];
 
-	Assert(table->key_columns <= MAX_KEYS);
 	for (int c = 0; c < table->key_columns; c++)
 	{
-		bool		is_text = table->columns[c].type == TEXTOID;
+		bool		is_text = table->columns[table->index_columns[c]].type == TEXTOID;
 
 		ScanKeyEntryInitialize(&scan_keys[c], 0, c + 1, BTEqualStrategyNumber,
 							   InvalidOid,

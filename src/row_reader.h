@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/row_reader.h
- *		Rows read by their primary key without a statement.
+ *		Rows read by an index without a statement.
  *
  * Only in tables that are as they were made (plain_table.h).  Else
  * pa_reader_begin says no, and the store uses the statement that it has
@@ -36,7 +36,10 @@ typedef struct PaRowReader
 extern bool pa_reader_begin(PaRowReader *reader, PaTable *table);
 extern void pa_reader_end(PaRowReader *reader);
 
-/* From now on the rows with these values of the first columns of the key. */
+/*
+ * From now on the rows with these values of the columns that are looked up, in
+ * the order of the index.
+ */
 extern void pa_reader_seek(PaRowReader *reader, const Datum *keys);
 
 /* The next of them; false if there is none. */
