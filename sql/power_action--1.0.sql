@@ -812,7 +812,9 @@ CREATE FUNCTION power_action.worker_state(
 	OUT database oid, OUT pid integer, OUT state text, OUT since timestamptz,
 	OUT in_flight bigint, OUT deferred bigint, OUT calls bigint,
 	OUT finished bigint, OUT errors bigint, OUT courier_pid integer,
-	OUT courier_starts bigint)
+	OUT courier_starts bigint, OUT receive_time double precision,
+	OUT read_time double precision, OUT send_time double precision,
+	OUT write_time double precision, OUT commit_time double precision)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'pa_stats_worker_state'
 	LANGUAGE C VOLATILE STRICT PARALLEL SAFE ROWS 5
@@ -1056,7 +1058,12 @@ WITH (security_invoker = true) AS
 		   w.finished,
 		   w.errors,
 		   w.courier_pid,
-		   w.courier_starts
+		   w.courier_starts,
+		   w.receive_time,
+		   w.read_time,
+		   w.send_time,
+		   w.write_time,
+		   w.commit_time
 	FROM power_action.worker_state() w
 	LEFT JOIN pg_catalog.pg_database d ON d.oid = w.database
 	ORDER BY 1;
@@ -1085,6 +1092,16 @@ COMMENT ON COLUMN power_action.worker_status.courier_pid IS
 	'process id of its courier; null: none';
 COMMENT ON COLUMN power_action.worker_status.courier_starts IS
 	'how often it started a courier';
+COMMENT ON COLUMN power_action.worker_status.receive_time IS
+	'time that it spent with results of calls, and on what is not said below, since it started, in milliseconds';
+COMMENT ON COLUMN power_action.worker_status.read_time IS
+	'time that it spent on finding jobs that are due, since it started, in milliseconds';
+COMMENT ON COLUMN power_action.worker_status.send_time IS
+	'time that it spent on reading clusters and instances and on calls that go to the courier, since it started, in milliseconds';
+COMMENT ON COLUMN power_action.worker_status.write_time IS
+	'time that it spent on writing outcomes, since it started, in milliseconds';
+COMMENT ON COLUMN power_action.worker_status.commit_time IS
+	'time that it spent on ending transactions, WAL flushed to disk included, since it started, in milliseconds';
 
 --
 -- Granting.  The rows of access are the truth; apply_access makes the grants

@@ -15,6 +15,7 @@
 #define PA_SHARED_STATE_H
 
 #include "datatype/timestamp.h"
+#include "phase.h"
 #include "storage/latch.h"
 
 /* A range of event ids, both ends included. */
@@ -55,6 +56,7 @@ typedef struct PaWorkerCounters
 	int64		errors;			/* transactions of the worker that failed */
 	int			courier_pid;	/* 0: none */
 	int64		courier_starts;
+	int64		spent[PA_PHASES];	/* microseconds */
 } PaWorkerCounters;
 
 /* What a worker publishes about one agent. */

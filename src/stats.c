@@ -71,8 +71,13 @@ pa_stats_worker_state(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const PaWorkerStatus *worker = &workers[i];
-		Datum		values[11];
-		bool		nulls[11] = {false};
+		/* the columns after the counters */
+		static const PaPhase phases[] = {
+			PA_PHASE_RECEIVE, PA_PHASE_READ, PA_PHASE_SEND, PA_PHASE_WRITE,
+			PA_PHASE_COMMIT
+		};
+		Datum		values[11 + lengthof(phases)];
+		bool		nulls[11 + lengthof(phases)] = {false};
 
 		values[0] = ObjectIdGetDatum(worker->database);
 		values[1] = Int32GetDatum(worker->pid);
@@ -89,6 +94,10 @@ pa_stats_worker_state(PG_FUNCTION_ARGS)
 		values[9] = Int32GetDatum(worker->counters.courier_pid);
 		nulls[9] = worker->counters.courier_pid == 0;
 		values[10] = Int64GetDatum(worker->counters.courier_starts);
+		for (size_t p = 0; p < lengthof(phases); p++)
+			values[11 + p] = Float8GetDatum((double)
+											worker->counters.spent[phases[p]] /
+											1000);
 		tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);
 	}
 	return (Datum) 0;

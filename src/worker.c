@@ -21,6 +21,7 @@
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "phase.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/condition_variable.h"
@@ -339,6 +340,7 @@ wait_for_work(long timeout)
 		events = 0;
 
 	pgstat_report_activity(STATE_IDLE, "waiting for requests");
+	pa_phase_enter(PA_PHASE_WAIT);
 	(void) WaitLatchOrSocket(MyLatch,
 							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH |
 							 events,
@@ -359,6 +361,7 @@ wait_after_error(void)
 	snprintf(text, sizeof(text), "failed %d times, next attempt in %ld ms",
 			 streak.count, timeout);
 	pgstat_report_activity(STATE_IDLE, text);
+	pa_phase_enter(PA_PHASE_WAIT);
 	(void) WaitLatch(MyLatch,
 					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 timeout, pa_wait_event(PA_WAIT_WORKER_BACKOFF));

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "extension_info.h"
 #include "miscadmin.h"
+#include "phase.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "worker_transaction.h"
@@ -41,6 +42,8 @@ pa_worker_begin_transaction(void)
 void
 pa_worker_commit_transaction(void)
 {
+	PaPhase		before = pa_phase_enter(PA_PHASE_COMMIT);
+
 	PopActiveSnapshot();
 
 	/* false: not even a plain SET of a user's trigger outlives us */
@@ -49,4 +52,5 @@ pa_worker_commit_transaction(void)
 
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller_context);
+	pa_phase_enter(before);
 }

@@ -28,6 +28,7 @@
 #include "dispatch.h"
 #include "ending.h"
 #include "outcome.h"
+#include "phase.h"
 #include "settings.h"
 #include "wire_text.h"
 #include "worker_transaction.h"
@@ -281,6 +282,7 @@ read_and_send(const PaEventRange *ranges, int range_count, TimestampTz now)
 									   pa_dispatch_cancel);
 	pa_ending_sweep(now);
 	pa_claim_jobs(now);
+	pa_phase_enter(PA_PHASE_SEND);
 	pa_dispatch_calls(now);
 	pa_worker_commit_transaction();
 	pa_courier_flush();
@@ -479,6 +481,8 @@ publish(void)
 	counters.errors = errors + pa_apply_errors();
 	counters.courier_pid = (int) pa_courier_pid();
 	counters.courier_starts = courier_starts;
+	for (int p = 0; p < PA_PHASES; p++)
+		counters.spent[p] = pa_phase_time(p);
 	changed = !same_counters(&counters, &shown);
 	servers = pa_queue_servers();
 	foreach(cell, servers)
@@ -558,6 +562,7 @@ pa_workload_cycle(void)
 	MemoryContextReset(cycle_context);
 	old = MemoryContextSwitchTo(cycle_context);
 
+	pa_phase_enter(PA_PHASE_RECEIVE);
 	if (pa_courier_pid() != 0 && !pa_courier_receive(handle_frame))
 		courier_ended(now);
 	watch_courier(now);
@@ -570,6 +575,7 @@ pa_workload_cycle(void)
 	PG_TRY();
 	{
 		follow_clock(now);
+		pa_phase_enter(PA_PHASE_READ);
 		read_and_send(ranges, range_count, now);
 	}
 	PG_CATCH();
@@ -583,6 +589,7 @@ pa_workload_cycle(void)
 
 	clock_set_back |= pa_claim_found_ahead();
 
+	pa_phase_enter(PA_PHASE_WRITE);
 	if (pa_apply_next_try() <= pa_clock_now())
 		pa_apply_pending();
 	next = mark_running();

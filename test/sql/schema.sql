@@ -180,7 +180,7 @@ SELECT results_eq(
 	('activity', 'event_id, action, cluster_name, status, age, attempts, next_attempt, waits_for'),
 	('agent_status', 'server_name, target, state, since, in_flight, waiting, last_error'),
 	('history', 'event_id, requested_at, action, cluster_name, status, took, triggered_by, requested_by, description, outcome'),
-	('worker_status', 'database, pid, state, since, in_flight, deferred, calls, finished, errors, courier_pid, courier_starts') $$,
+	('worker_status', 'database, pid, state, since, in_flight, deferred, calls, finished, errors, courier_pid, courier_starts, receive_time, read_time, send_time, write_time, commit_time') $$,
 	'the views have the columns that were promised');
 SELECT results_eq(
 	$$ SELECT c.relname::text COLLATE "default"
