@@ -11,8 +11,10 @@
 #ifndef PA_COMPAT_H
 #define PA_COMPAT_H
 
+#include "access/genam.h"
 #include "access/tableam.h"
 #include "catalog/dependency.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/executor.h"
 #include "utils/acl.h"
@@ -34,6 +36,16 @@ pa_compat_owns_database(Oid database, Oid role)
 #endif
 }
 
+static inline bool
+pa_compat_owns_table(Oid table, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, table, role);
+#else
+	return pg_class_ownercheck(table, role);
+#endif
+}
+
 /*
  * datconnlimit of a database whose DROP was interrupted; older minor versions
  * do not know it, and none of their databases has it
@@ -51,6 +63,18 @@ pa_compat_new_wait_event(const char *name)
 #else
 	(void) name;
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* 18 counts what a scan does for EXPLAIN */
+static inline IndexScanDesc
+pa_compat_index_beginscan(Relation table, Relation index, Snapshot snapshot,
+						  int keys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(table, index, snapshot, NULL, keys, 0);
+#else
+	return index_beginscan(table, index, snapshot, keys, 0);
 #endif
 }
 

@@ -19,43 +19,22 @@
 #include "utils/typcache.h"
 
 #include "event_rule.h"
+#include "table_layout.h"
 
 PG_FUNCTION_INFO_V1(pa_event_rule_check);
 
-/* The columns that the rules speak of; the order does not matter. */
-enum
-{
-	EVENT_ID, ACTION, CLUSTER_ID, CLUSTER_NAME, ACCOUNT_NAME, SERVER_NAME,
-	TRIGGERED_BY, STATUS, AGENT_RESULT, ERROR_SOURCE, ERROR_CODE,
-	ERROR_MESSAGE, REQUESTED_AT, NOT_BEFORE, EXPIRES_AT, STARTED_AT,
-	FINISHED_AT, ATTEMPTS, REQUEST_KEY, SUPERSEDED_BY, CANCELLED_BY,
-	CANCEL_REASON, INSTANCES_TOTAL, INSTANCES_DONE,
-	COLUMN_COUNT
-};
-
-static const char *const column_names[COLUMN_COUNT] = {
-	"event_id", "action", "cluster_id", "cluster_name", "account_name",
-	"server_name", "triggered_by", "status", "agent_result", "error_source",
-	"error_code", "error_message", "requested_at", "not_before",
-	"expires_at", "started_at", "finished_at", "attempts", "request_key",
-	"superseded_by", "cancelled_by", "cancel_reason", "instances_total",
-	"instances_done"
-};
-
-#define MAX_COLUMNS 64
-
-/* One row, by the column numbers above. */
+/* The columns of a row, by enum PaEventColumn. */
 typedef struct Event
 {
-	Datum		value[COLUMN_COUNT];
-	bool		isnull[COLUMN_COUNT];
+	const Datum *value;
+	const bool *isnull;
 } Event;
 
-/* Where the columns are in the row; looked up once for each type. */
+/* Where our columns are in rows of this type. */
 static void
 find_columns(TupleDesc descriptor, int *numbers)
 {
-	for (int c = 0; c < COLUMN_COUNT; c++)
+	for (int c = 0; c < PA_EVENT_COLUMNS; c++)
 	{
 		numbers[c] = -1;
 		for (int i = 0; i < descriptor->natts; i++)
@@ -63,34 +42,36 @@ find_columns(TupleDesc descriptor, int *numbers)
 			Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
 
 			if (!attribute->attisdropped &&
-				strcmp(NameStr(attribute->attname), column_names[c]) == 0)
+				strcmp(NameStr(attribute->attname),
+					   pa_event_columns[c].name) == 0)
 				numbers[c] = i;
 		}
 		if (numbers[c] < 0)
-			elog(ERROR, "column \"%s\" is missing", column_names[c]);
+			elog(ERROR, "column \"%s\" is missing",
+				 pa_event_columns[c].name);
 	}
 }
 
 static void
-read_event(HeapTupleHeader row, Event *event)
+read_event(HeapTupleHeader row, Datum *value, bool *isnull)
 {
 	static Oid	known_type = InvalidOid;
-	static int	numbers[COLUMN_COUNT];
+	static int	numbers[PA_EVENT_COLUMNS];
 	Oid			type = HeapTupleHeaderGetTypeId(row);
 	TupleDesc	descriptor;
 	HeapTupleData tuple;
-	Datum		values[MAX_COLUMNS];
-	bool		nulls[MAX_COLUMNS];
+	Datum	   *values;
+	bool	   *nulls;
 
 	descriptor = lookup_rowtype_tupdesc(type,
 										HeapTupleHeaderGetTypMod(row));
 	if (type != known_type)
 	{
-		if (descriptor->natts > MAX_COLUMNS)
-			elog(ERROR, "too many columns");
 		find_columns(descriptor, numbers);
 		known_type = type;
 	}
+	values = palloc(sizeof(Datum) * descriptor->natts);
+	nulls = palloc(sizeof(bool) * descriptor->natts);
 	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -98,10 +79,10 @@ read_event(HeapTupleHeader row, Event *event)
 	heap_deform_tuple(&tuple, descriptor, values, nulls);
 	ReleaseTupleDesc(descriptor);
 
-	for (int c = 0; c < COLUMN_COUNT; c++)
+	for (int c = 0; c < PA_EVENT_COLUMNS; c++)
 	{
-		event->value[c] = values[numbers[c]];
-		event->isnull[c] = nulls[numbers[c]];
+		value[c] = values[numbers[c]];
+		isnull[c] = nulls[numbers[c]];
 	}
 }
 
@@ -151,7 +132,7 @@ require(bool kept, const Event *event, const char *rule, const char *words)
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("event " INT64_FORMAT " breaks the rule \"%s\"",
-					DatumGetInt64(event->value[EVENT_ID]), rule),
+					DatumGetInt64(event->value[PA_EVENT_ID]), rule),
 			 errdetail("%s.", words),
 			 err_generic_string(PG_DIAG_SCHEMA_NAME, "power_action"),
 			 err_generic_string(PG_DIAG_TABLE_NAME, "event"),
@@ -178,14 +159,14 @@ check_words(const Event *event)
 		"request", "transport", "agent", "database", NULL
 	};
 
-	REQUIRE(is_one_of(event, ACTION, actions), "action",
+	REQUIRE(is_one_of(event, PA_EVENT_ACTION, actions), "action",
 			"action is power_on, power_off or refresh");
-	REQUIRE(is_one_of(event, STATUS, statuses), "status",
+	REQUIRE(is_one_of(event, PA_EVENT_STATUS, statuses), "status",
 			"status is pending, running, success, failed or cancelled");
-	REQUIRE(is_one_of(event, AGENT_RESULT, results), "agent_result",
+	REQUIRE(is_one_of(event, PA_EVENT_AGENT_RESULT, results), "agent_result",
 			"agent_result is none, accepted, confirmed, partial, refused or unknown");
-	REQUIRE(!is_set(event, ERROR_SOURCE) ||
-			is_one_of(event, ERROR_SOURCE, sources), "error_source",
+	REQUIRE(!is_set(event, PA_EVENT_ERROR_SOURCE) ||
+			is_one_of(event, PA_EVENT_ERROR_SOURCE, sources), "error_source",
 			"error_source is request, transport, agent, database or null");
 }
 
@@ -193,89 +174,102 @@ check_words(const Event *event)
 static void
 check_status(const Event *event)
 {
-	bool		pending = is_word(event, STATUS, "pending");
-	bool		running = is_word(event, STATUS, "running");
-	bool		success = is_word(event, STATUS, "success");
-	bool		failed = is_word(event, STATUS, "failed");
-	bool		cancelled = is_word(event, STATUS, "cancelled");
-	bool		started = is_set(event, STARTED_AT);
+	bool		pending = is_word(event, PA_EVENT_STATUS, "pending");
+	bool		running = is_word(event, PA_EVENT_STATUS, "running");
+	bool		success = is_word(event, PA_EVENT_STATUS, "success");
+	bool		failed = is_word(event, PA_EVENT_STATUS, "failed");
+	bool		cancelled = is_word(event, PA_EVENT_STATUS, "cancelled");
+	bool		started = is_set(event, PA_EVENT_STARTED_AT);
 
-	REQUIRE((success || failed || cancelled) == is_set(event, FINISHED_AT),
-			"finished",
+	REQUIRE((success || failed || cancelled) ==
+			is_set(event, PA_EVENT_FINISHED_AT), "finished",
 			"finished_at is set if, and only if, the status is final");
 	REQUIRE(!pending || !started ||
-			DatumGetInt32(event->value[ATTEMPTS]) > 0, "pending",
+			DatumGetInt32(event->value[PA_EVENT_ATTEMPTS]) > 0, "pending",
 			"a pending event that was started has attempts");
 	REQUIRE(!(running || success) || started, "running",
 			"an event that runs or succeeded has started_at");
-	REQUIRE(!success || is_word(event, AGENT_RESULT, "accepted") ||
-			is_word(event, AGENT_RESULT, "confirmed"), "success",
+	REQUIRE(!success || is_word(event, PA_EVENT_AGENT_RESULT, "accepted") ||
+			is_word(event, PA_EVENT_AGENT_RESULT, "confirmed"), "success",
 			"success is accepted or confirmed by the agent");
-	REQUIRE(failed == (is_set(event, ERROR_SOURCE) &&
-					   is_set(event, ERROR_CODE) &&
-					   is_set(event, ERROR_MESSAGE)), "failed",
+	REQUIRE(failed == (is_set(event, PA_EVENT_ERROR_SOURCE) &&
+					   is_set(event, PA_EVENT_ERROR_CODE) &&
+					   is_set(event, PA_EVENT_ERROR_MESSAGE)), "failed",
 			"error_source, error_code and error_message are set if, and only if, the status is failed");
-	REQUIRE(cancelled == (is_set(event, CANCELLED_BY) ||
-						  is_set(event, SUPERSEDED_BY) ||
-						  is_set(event, CANCEL_REASON)), "cancelled",
+	REQUIRE(cancelled == (is_set(event, PA_EVENT_CANCELLED_BY) ||
+						  is_set(event, PA_EVENT_SUPERSEDED_BY) ||
+						  is_set(event, PA_EVENT_CANCEL_REASON)), "cancelled",
 			"cancelled_by, superseded_by or cancel_reason is set if, and only if, the status is cancelled");
-	REQUIRE((is_set(event, ERROR_SOURCE) &&
-			 is_word(event, ERROR_SOURCE, "request")) ||
-			(is_set(event, CLUSTER_NAME) && is_set(event, ACCOUNT_NAME) &&
-			 is_set(event, SERVER_NAME)), "request",
+	REQUIRE((is_set(event, PA_EVENT_ERROR_SOURCE) &&
+			 is_word(event, PA_EVENT_ERROR_SOURCE, "request")) ||
+			(is_set(event, PA_EVENT_CLUSTER_NAME) &&
+			 is_set(event, PA_EVENT_ACCOUNT_NAME) &&
+			 is_set(event, PA_EVENT_SERVER_NAME)), "request",
 			"cluster_name, account_name and server_name are set unless the request failed");
 }
 
 static void
 check_values(const Event *event)
 {
-	REQUIRE(text_length(event, CLUSTER_ID) > 0 &&
-			text_length(event, CLUSTER_ID) <= 255, "cluster_id",
+	REQUIRE(text_length(event, PA_EVENT_CLUSTER_ID) > 0 &&
+			text_length(event, PA_EVENT_CLUSTER_ID) <= 255, "cluster_id",
 			"cluster_id has 1 to 255 bytes");
-	REQUIRE(text_length(event, TRIGGERED_BY) > 0, "triggered_by",
+	REQUIRE(text_length(event, PA_EVENT_TRIGGERED_BY) > 0, "triggered_by",
 			"triggered_by is not empty");
-	REQUIRE(!is_set(event, REQUEST_KEY) ||
-			text_length(event, REQUEST_KEY) > 0, "request_key",
+	REQUIRE(!is_set(event, PA_EVENT_REQUEST_KEY) ||
+			text_length(event, PA_EVENT_REQUEST_KEY) > 0, "request_key",
 			"request_key is not empty");
-	REQUIRE(DatumGetInt32(event->value[ATTEMPTS]) >= 0, "attempts",
+	REQUIRE(DatumGetInt32(event->value[PA_EVENT_ATTEMPTS]) >= 0, "attempts",
 			"attempts is not negative");
-	REQUIRE(!is_set(event, EXPIRES_AT) ||
-			(time_of(event, EXPIRES_AT) > time_of(event, REQUESTED_AT) &&
-			 (!is_set(event, NOT_BEFORE) ||
-			  time_of(event, EXPIRES_AT) > time_of(event, NOT_BEFORE))),
+	REQUIRE(!is_set(event, PA_EVENT_EXPIRES_AT) ||
+			(time_of(event, PA_EVENT_EXPIRES_AT) >
+			 time_of(event, PA_EVENT_REQUESTED_AT) &&
+			 (!is_set(event, PA_EVENT_NOT_BEFORE) ||
+			  time_of(event, PA_EVENT_EXPIRES_AT) >
+			  time_of(event, PA_EVENT_NOT_BEFORE))),
 			"expires", "expires_at is later than requested_at and not_before");
-	REQUIRE(!is_set(event, SUPERSEDED_BY) ||
-			DatumGetInt64(event->value[SUPERSEDED_BY]) !=
-			DatumGetInt64(event->value[EVENT_ID]), "superseded",
+	REQUIRE(!is_set(event, PA_EVENT_SUPERSEDED_BY) ||
+			DatumGetInt64(event->value[PA_EVENT_SUPERSEDED_BY]) !=
+			DatumGetInt64(event->value[PA_EVENT_ID]), "superseded",
 			"no event supersedes itself");
-	REQUIRE((!is_set(event, INSTANCES_TOTAL) ||
-			 DatumGetInt32(event->value[INSTANCES_TOTAL]) >= 0) &&
-			(!is_set(event, INSTANCES_DONE) ||
-			 (DatumGetInt32(event->value[INSTANCES_DONE]) >= 0 &&
-			  (!is_set(event, INSTANCES_TOTAL) ||
-			   DatumGetInt32(event->value[INSTANCES_DONE]) <=
-			   DatumGetInt32(event->value[INSTANCES_TOTAL])))), "instances",
+	REQUIRE((!is_set(event, PA_EVENT_INSTANCES_TOTAL) ||
+			 DatumGetInt32(event->value[PA_EVENT_INSTANCES_TOTAL]) >= 0) &&
+			(!is_set(event, PA_EVENT_INSTANCES_DONE) ||
+			 (DatumGetInt32(event->value[PA_EVENT_INSTANCES_DONE]) >= 0 &&
+			  (!is_set(event, PA_EVENT_INSTANCES_TOTAL) ||
+			   DatumGetInt32(event->value[PA_EVENT_INSTANCES_DONE]) <=
+			   DatumGetInt32(event->value[PA_EVENT_INSTANCES_TOTAL])))), "instances",
 			"instances_done is between 0 and instances_total");
+}
+
+void
+pa_event_rule_require(const Datum *values, const bool *nulls)
+{
+	Event		event = {values, nulls};
+
+	check_words(&event);
+	check_status(&event);
+	check_values(&event);
 }
 
 Datum
 pa_event_rule_check(PG_FUNCTION_ARGS)
 {
 	static const int not_null[] = {
-		EVENT_ID, ACTION, CLUSTER_ID, TRIGGERED_BY, STATUS, AGENT_RESULT,
-		REQUESTED_AT, ATTEMPTS
+		PA_EVENT_ID, PA_EVENT_ACTION, PA_EVENT_CLUSTER_ID,
+		PA_EVENT_TRIGGERED_BY, PA_EVENT_STATUS, PA_EVENT_AGENT_RESULT,
+		PA_EVENT_REQUESTED_AT, PA_EVENT_ATTEMPTS
 	};
-	Event		event;
+	Datum		values[PA_EVENT_COLUMNS];
+	bool		nulls[PA_EVENT_COLUMNS];
 
-	read_event(PG_GETARG_HEAPTUPLEHEADER(0), &event);
+	read_event(PG_GETARG_HEAPTUPLEHEADER(0), values, nulls);
 
 	/* the NOT NULLs of the table come first, but others may call this, too */
 	for (size_t i = 0; i < lengthof(not_null); i++)
-		if (event.isnull[not_null[i]])
+		if (nulls[not_null[i]])
 			PG_RETURN_BOOL(false);
 
-	check_words(&event);
-	check_status(&event);
-	check_values(&event);
+	pa_event_rule_require(values, nulls);
 	PG_RETURN_BOOL(true);
 }

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "job_store.h"
+#include "row_reader.h"
 #include "store_plan.h"
 
 /* parameters 1 and 2 of every statement that reads jobs */
@@ -76,6 +77,18 @@ read_place(const PaRow *row, int first, PaJobPlace *place)
 
 #define PLACE_WIDTH 8
 
+/* What is known of a job without its event, or before that is read. */
+static void
+clear_event(PaJobDetail *job)
+{
+	job->action = PA_ACTION_INVALID;
+	job->agent_result = PA_RESULT_NONE;
+	job->attempts = 0;
+	job->started_at = DT_NOBEGIN;
+	job->requested_at = DT_NOBEGIN;
+	ItemPointerSetInvalid(&job->event_row);
+}
+
 static void
 read_detail(const PaRow *row, int first, PaJobDetail *job)
 {
@@ -85,12 +98,16 @@ read_detail(const PaRow *row, int first, PaJobDetail *job)
 	read_place(row, first, &job->place);
 	first += PLACE_WIDTH;
 	job->retry_at = pa_row_timestamp(row, first, DT_NOBEGIN);
+	clear_event(job);
 	action = pa_row_text(row, first + 1);
-	job->action = action ? pa_action_from_name(action) : PA_ACTION_INVALID;
+	if (action)
+	{
+		job->action = pa_action_from_name(action);
+		job->attempts = pa_row_int32(row, first + 3);
+	}
 	result = pa_row_text(row, first + 2);
-	job->agent_result = result ? pa_agent_result_from_name(result) :
-		PA_RESULT_NONE;
-	job->attempts = action ? pa_row_int32(row, first + 3) : 0;
+	if (result)
+		job->agent_result = pa_agent_result_from_name(result);
 	job->started_at = pa_row_timestamp(row, first + 4, DT_NOBEGIN);
 	job->triggered_by = pa_row_text(row, first + 5);
 	job->description = pa_row_text(row, first + 6);
@@ -294,6 +311,139 @@ pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 	return places;
 }
 
+/*
+ * Jobs of clusters without statements, as long as the tables are as they were
+ * made
+ */
+
+static char *
+text_or_empty(const PaRowReader *reader, int column)
+{
+	return reader->nulls[column] ? pstrdup("") :
+		TextDatumGetCString(reader->values[column]);
+}
+
+static TimestampTz
+time_or(const PaRowReader *reader, int column, TimestampTz null_value)
+{
+	return reader->nulls[column] ? null_value :
+		DatumGetTimestampTz(reader->values[column]);
+}
+
+static void
+take_job(PaJobDetail *job, const PaRowReader *reader, const char *cluster_id)
+{
+	const Datum *values = reader->values;
+
+	job->place.event_id = DatumGetInt64(values[PA_JOB_EVENT_ID]);
+	job->place.cluster_id = pstrdup(cluster_id);
+	job->place.lane.server_name =
+		TextDatumGetCString(values[PA_JOB_SERVER_NAME]);
+	job->place.lane.account_name =
+		TextDatumGetCString(values[PA_JOB_ACCOUNT_NAME]);
+	job->place.lane.priority = DatumGetInt16(values[PA_JOB_PRIORITY]);
+	job->place.due_at = DatumGetTimestampTz(values[PA_JOB_DUE_AT]);
+	job->place.not_before = time_or(reader, PA_JOB_NOT_BEFORE, DT_NOBEGIN);
+	job->place.expires_at = time_or(reader, PA_JOB_EXPIRES_AT, DT_NOEND);
+	job->retry_at = time_or(reader, PA_JOB_RETRY_AT, DT_NOBEGIN);
+	job->job_row = reader->slot->tts_tid;
+}
+
+static void
+take_event(PaJobDetail *job, const PaRowReader *reader)
+{
+	const Datum *values = reader->values;
+	char		word[32];
+
+	text_to_cstring_buffer(DatumGetTextPP(values[PA_EVENT_ACTION]), word,
+						   sizeof(word));
+	job->action = pa_action_from_name(word);
+	text_to_cstring_buffer(DatumGetTextPP(values[PA_EVENT_AGENT_RESULT]),
+						   word, sizeof(word));
+	job->agent_result = pa_agent_result_from_name(word);
+	job->attempts = DatumGetInt32(values[PA_EVENT_ATTEMPTS]);
+	job->started_at = time_or(reader, PA_EVENT_STARTED_AT, DT_NOBEGIN);
+	job->triggered_by = text_or_empty(reader, PA_EVENT_TRIGGERED_BY);
+	job->description = text_or_empty(reader, PA_EVENT_DESCRIPTION);
+	job->requested_at = time_or(reader, PA_EVENT_REQUESTED_AT, DT_NOBEGIN);
+	job->event_row = reader->slot->tts_tid;
+}
+
+/* Those of one cluster, in their order. */
+static List *
+take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
+			 const char *cluster_id, TimestampTz now, int limit)
+{
+	Datum		key = CStringGetTextDatum(cluster_id);
+
+	pa_reader_seek(jobs, &key);
+	while (limit > 0 && pa_reader_next(jobs))
+	{
+		PaJobDetail *job;
+
+		/* in the order of due_at */
+		if (DatumGetTimestampTz(jobs->values[PA_JOB_DUE_AT]) > now)
+			break;
+		if (jobs->values[PA_JOB_ORIGIN_SYSTEM] != origin_system ||
+			jobs->values[PA_JOB_ORIGIN_DATABASE] != origin_database)
+			continue;
+		job = palloc(sizeof(PaJobDetail));
+		take_job(job, jobs, cluster_id);
+		clear_event(job);
+		pa_reader_seek(events, &jobs->values[PA_JOB_EVENT_ID]);
+		if (pa_reader_next(events))
+			take_event(job, events);
+		else
+			job->triggered_by = job->description = pstrdup("");
+		list = lappend(list, job);
+		limit--;
+	}
+	return list;
+}
+
+/* False: a table is not as it was made. */
+static bool
+read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
+			  List **list)
+{
+	static PaTable job_table = {
+		.name = "job",
+		.columns = pa_job_columns,
+		.column_count = PA_JOB_COLUMNS,
+		.command = CMD_SELECT,
+		.index = "job_cluster_idx",
+		.index_columns = {PA_JOB_CLUSTER_ID, PA_JOB_DUE_AT, PA_JOB_EVENT_ID},
+		.index_column_count = 3,
+		.key_columns = 1
+	};
+	static PaTable event_table = {
+		.name = "event",
+		.columns = pa_event_columns,
+		.column_count = PA_EVENT_COLUMNS,
+		.command = CMD_SELECT,
+		.index_columns = {PA_EVENT_ID},
+		.index_column_count = 1,
+		.key_columns = 1
+	};
+	PaRowReader jobs;
+	PaRowReader events;
+
+	if (!pa_reader_begin(&jobs, &job_table))
+		return false;
+	if (!pa_reader_begin(&events, &event_table))
+	{
+		pa_reader_end(&jobs);
+		return false;
+	}
+	*list = NIL;
+	for (int i = 0; i < count; i++)
+		*list = take_cluster(*list, &jobs, &events, cluster_ids[i], now,
+							 limit);
+	pa_reader_end(&events);
+	pa_reader_end(&jobs);
+	return true;
+}
+
 List *
 pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 						 int limit)
@@ -310,7 +460,10 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 	};
 	Datum	   *ids = palloc(sizeof(Datum) * count);
 	Datum		values[5];
+	List	   *list;
 
+	if (read_clusters(cluster_ids, count, now, limit, &list))
+		return list;
 	for (int i = 0; i < count; i++)
 		ids[i] = CStringGetTextDatum(cluster_ids[i]);
 	values[0] = origin_system;

@@ -29,6 +29,7 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
+#include "event_rule.h"
 #include "inventory.h"
 #include "outcome_store.h"
 #include "row_writer.h"
@@ -169,7 +170,9 @@ static PaTable event_table = {
 	.column_count = PA_EVENT_COLUMNS,
 	.command = CMD_UPDATE,
 	.written = EVENT_OUTCOME_COLUMNS,
-	.idle_triggers = {pa_inventory_cancel_restored}
+	.idle_triggers = {pa_inventory_cancel_restored},
+	.check = pa_event_rule_check,
+	.check_columns = pa_event_rule_require
 };
 
 /* The values of an outcome as columns have them. */

@@ -29,6 +29,7 @@
 #include "event_store.h"
 #include "inventory.h"
 #include "request.h"
+#include "request_target.h"
 #include "settings.h"
 #include "shared_state.h"
 
@@ -262,7 +263,7 @@ notify_failed(const PaRequest *request, int64 event_id)
 static int
 compare_items(const void *one, const void *other)
 {
-	return pa_request_store_compare_ids(
+	return pa_request_item_compare_ids(
 		(*(PaRequestItem *const *) one)->cluster_id,
 		(*(PaRequestItem *const *) other)->cluster_id);
 }
@@ -282,7 +283,7 @@ request_chunk(const PaRequest *request, PaRequestItem **items, int count,
 	if (count > 1)
 		qsort(sorted, count, sizeof(PaRequestItem *), compare_items);
 
-	pa_request_store_find(sorted, count);
+	pa_request_target_find(sorted, count);
 	for (int i = 0; i < count; i++)
 		judge(request, items[i]);
 	pa_request_store_insert(request, items, sorted, count);
@@ -340,7 +341,7 @@ warn_of(const Failures *failures)
 	char	   *meant = NULL;
 
 	if (failures->failed > 0 && failures->not_found)
-		meant = pa_request_store_id_of_name(failures->not_found);
+		meant = pa_request_target_id_of_name(failures->not_found);
 
 	if (failures->failed > 0 && failures->events == 1)
 		ereport(WARNING,
@@ -436,7 +437,7 @@ compare_ids(const void *one, const void *other)
 {
 	const ListedId *a = one;
 	const ListedId *b = other;
-	int			order = pa_request_store_compare_ids(a->cluster_id,
+	int			order = pa_request_item_compare_ids(a->cluster_id,
 													 b->cluster_id);
 
 	return order != 0 ? order : (a->position > b->position) -
@@ -497,7 +498,7 @@ read_ids(ArrayType *array, bool sorted, int *count)
 	qsort(ids, length, sizeof(ListedId), compare_ids);
 	for (int i = 0; i < length; i++)
 		if (i == 0 ||
-			pa_request_store_compare_ids(ids[unique - 1].cluster_id,
+			pa_request_item_compare_ids(ids[unique - 1].cluster_id,
 										 ids[i].cluster_id) != 0)
 			ids[unique++] = ids[i];
 	if (!sorted)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * src/request_store.c
- *		All SQL of requests.  See request_store.h.
+ *		Inserting events and jobs of requests.  See request_store.h.
  *
  * Every name and operator is qualified: the waiting procedures cannot pin
  * the search path (SET forbids COMMIT), and much of this runs as the owner.
@@ -21,9 +21,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "event_rule.h"
 #include "inventory.h"
 #include "request_store.h"
+#include "row_writer.h"
 #include "store_plan.h"
+#include "table_layout.h"
 
 /*
  * The plans here depend neither on the values nor on the statistics.  Those
@@ -50,197 +53,14 @@ text_equal(const text *one, const text *other)
 			   VARSIZE_ANY_EXHDR(one)) == 0;
 }
 
-int
-pa_request_store_compare_ids(const text *one, const text *other)
-{
-	int			one_length = VARSIZE_ANY_EXHDR(one);
-	int			other_length = VARSIZE_ANY_EXHDR(other);
-	int			result = memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
-								Min(one_length, other_length));
-
-	return result != 0 ? result : one_length - other_length;
-}
-
-/* The item of the cluster that a row speaks of. */
+/* The item of the cluster that is the second column of a row. */
 static PaRequestItem *
-item_of_row(const PaRow *row, int column, PaRequestItem **sorted, int count)
+item_of_row(const PaRow *row, PaRequestItem **sorted, int count)
 {
 	bool		isnull;
-	text	   *cluster_id = DatumGetTextPP(pa_row_value(row, column,
-														  &isnull));
-	int			low = 0;
-	int			high = count - 1;
 
-	while (low <= high)
-	{
-		int			middle = low + (high - low) / 2;
-		int			order;
-
-		order = pa_request_store_compare_ids(cluster_id,
-											 sorted[middle]->cluster_id);
-		if (order == 0)
-			return sorted[middle];
-		if (order < 0)
-			high = middle - 1;
-		else
-			low = middle + 1;
-	}
-	elog(ERROR, "cluster was not asked for");
-}
-
-static Datum
-id_array(PaRequestItem **items, int count)
-{
-	Datum	   *values = palloc(sizeof(Datum) * Max(count, 1));
-
-	for (int i = 0; i < count; i++)
-		values[i] = PointerGetDatum(items[i]->cluster_id);
-	return pa_array(values, NULL, count, TEXTOID);
-}
-
-/* As the caller: which of the clusters row-level security lets him see. */
-static void
-find_visible(PaRequestItem **sorted, int count)
-{
-	static PaPlan plan = {
-		"SELECT c.cluster_id FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) ANY ($1)",
-		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
-	};
-	Datum		argument = id_array(sorted, count);
-	PaResult	result;
-
-	pa_plan_execute_given(&plan, &argument, NULL, NULL, &result);
-	for (uint64 i = 0; i < result.count; i++)
-		item_of_row(&result.rows[i], 1, sorted, count)->found = true;
-	pa_plan_finish(&result);
-}
-
-/* "server_name" is null if the account does not exist. */
-static void
-note_cluster(const PaRow *row, PaRequestItem *item,
-			 const PaOperatedAccounts *accounts)
-{
-	if (pa_row_is_null(row, 4))
-		return;
-	item->cluster_name = copy_text(row, 2);
-	item->account_name = copy_text(row, 3);
-	item->server_name = copy_text(row, 4);
-	item->terminated = pa_row_bool(row, 5);
-	item->instances_live = (int) pa_row_int64(row, 6);
-	item->may_operate = pa_inventory_operates(accounts, item->account_name);
-}
-
-#define STATE_OF_CLUSTER \
-	"c.status OPERATOR(pg_catalog.=) 'terminated', " \
-	"(SELECT pg_catalog.count(*) FROM power_action.instance i " \
-	"WHERE i.cluster_id OPERATOR(pg_catalog.=) c.cluster_id " \
-	"AND i.status OPERATOR(pg_catalog.<>) 'terminated') "
-
-/*
- * As the owner: what a request needs to know of clusters.  Only those that the
- * caller sees are looked up, or the time it takes would tell which of the
- * others exist.  The limits keep the planner from joining: it may believe that
- * the tables are empty.
- */
-static void
-read_clusters(PaRequestItem **sorted, int count,
-			  const PaOperatedAccounts *accounts)
-{
-	static PaPlan plan_of_many = {
-		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
-		"a.server_name, " STATE_OF_CLUSTER
-		"FROM pg_catalog.unnest($1) AS n(cluster_id) "
-		"CROSS JOIN LATERAL (SELECT c.cluster_id, c.cluster_name, "
-		"c.account_name, c.status FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) n.cluster_id LIMIT 1) c "
-		"CROSS JOIN LATERAL (SELECT a.server_name "
-		"FROM power_action.account a "
-		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name "
-		"LIMIT 1) a",
-		1, {TEXTARRAYOID}, PA_PLANNER_LOOK_UPS
-	};
-
-	/* the same of one, with as few nodes as can be: each has to be started */
-	static PaPlan plan_of_one = {
-		"SELECT c.cluster_id, c.cluster_name, c.account_name, "
-		"(SELECT a.server_name FROM power_action.account a "
-		"WHERE a.account_name OPERATOR(pg_catalog.=) c.account_name), "
-		STATE_OF_CLUSTER
-		"FROM power_action.cluster c "
-		"WHERE c.cluster_id OPERATOR(pg_catalog.=) $1",
-		1, {TEXTOID}, PA_PLANNER_LOOK_UPS
-	};
-	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
-	int			visible_count = 0;
-	PaPlan	   *plan = &plan_of_many;
-	Datum		argument;
-	PaResult	result;
-	Oid			user;
-	int			context;
-
-	for (int i = 0; i < count; i++)
-		if (sorted[i]->found)
-			visible[visible_count++] = sorted[i];
-	if (visible_count == 0)
-		return;
-	if (visible_count == 1)
-	{
-		plan = &plan_of_one;
-		argument = PointerGetDatum(visible[0]->cluster_id);
-	}
-	else
-		argument = id_array(visible, visible_count);
-
-	pa_inventory_become_owner(&user, &context);
-	pa_plan_execute_given(plan, &argument, NULL, NULL, &result);
-	for (uint64 i = 0; i < result.count; i++)
-	{
-		const PaRow *row = &result.rows[i];
-
-		note_cluster(row, item_of_row(row, 1, sorted, count), accounts);
-	}
-	pa_plan_finish(&result);
-	pa_inventory_become_caller(user, context);
-}
-
-void
-pa_request_store_find(PaRequestItem **sorted, int count)
-{
-	PaOperatedAccounts accounts;
-
-	pa_inventory_read_operated(&accounts);
-	if (pa_inventory_caller_is_owner())
-		for (int i = 0; i < count; i++)
-			sorted[i]->found = true;
-	else
-		find_visible(sorted, count);
-	read_clusters(sorted, count, &accounts);
-
-	/* does not exist, or visible and deleted in between */
-	for (int i = 0; i < count; i++)
-		if (sorted[i]->account_name == NULL)
-			sorted[i]->found = false;
-}
-
-char *
-pa_request_store_id_of_name(const text *name)
-{
-	static PaPlan plan = {
-		"SELECT c.cluster_id FROM power_action.cluster c "
-		"WHERE c.cluster_name OPERATOR(pg_catalog.=) $1 "
-		"ORDER BY c.cluster_id",
-		1, {TEXTOID}, PA_PLANNER_LOOK_UPS
-	};
-	Datum		argument = PointerGetDatum(name);
-	PaResult	result;
-	char	   *cluster_id = NULL;
-
-	pa_plan_execute(&plan, &argument, NULL, false, 1, &result);
-	if (result.count > 0)
-		cluster_id = pa_row_text(&result.rows[0], 1);
-	pa_plan_finish(&result);
-	return cluster_id;
+	return pa_request_item_find(DatumGetTextPP(pa_row_value(row, 2, &isnull)),
+								sorted, count);
 }
 
 /* Address of the client; it does not change while the session lives. */
@@ -324,7 +144,14 @@ optional_text(const text *value, char *null)
 #define ONE_TYPES \
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
 
-#define REQUEST_ARGUMENTS	14
+/* where those that jobs have, too, are among the arguments, from 0 */
+enum
+{
+	REQUESTED_AT = 6, NOT_BEFORE, EXPIRES_AT, PRIORITY, REQUEST_KEY, DUE_AT,
+	ORIGIN_SYSTEM, ORIGIN_DATABASE,
+	REQUEST_ARGUMENTS
+};
+
 #define ITEM_ARGUMENTS		7
 
 #define ARGUMENTS			(REQUEST_ARGUMENTS + ITEM_ARGUMENTS)
@@ -371,16 +198,16 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[4] = client_address(&isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(application_name ? application_name : "");
-	values[6] = TimestampTzGetDatum(requested_at);
-	values[7] = TimestampTzGetDatum(request->not_before);
-	nulls[7] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
-	values[8] = TimestampTzGetDatum(request->expires_at);
-	nulls[8] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
-	values[9] = Int16GetDatum(request->priority);
-	values[10] = optional_text(request->request_key, &nulls[10]);
-	values[11] = TimestampTzGetDatum(Max(requested_at, request->not_before));
-	values[12] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[13] = ObjectIdGetDatum(MyDatabaseId);
+	values[REQUESTED_AT] = TimestampTzGetDatum(requested_at);
+	values[NOT_BEFORE] = TimestampTzGetDatum(request->not_before);
+	nulls[NOT_BEFORE] = TIMESTAMP_NOT_FINITE(request->not_before) ? 'n' : ' ';
+	values[EXPIRES_AT] = TimestampTzGetDatum(request->expires_at);
+	nulls[EXPIRES_AT] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
+	values[PRIORITY] = Int16GetDatum(request->priority);
+	values[REQUEST_KEY] = optional_text(request->request_key, &nulls[REQUEST_KEY]);
+	values[DUE_AT] = TimestampTzGetDatum(Max(requested_at, request->not_before));
+	values[ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
 }
 
 static void
@@ -421,6 +248,128 @@ give_items(PaGiven *given, PaRequestItem **items, int count)
 	}
 }
 
+/*
+ * Without statements, as long as the tables are as they were made
+ */
+
+/* What the arguments of the request are in a row of event. */
+static void
+set_event(PaRowWriter *row, const Datum *request, const char *nulls,
+		  const PaRequestItem *item)
+{
+	static const int request_columns[] = {
+		PA_EVENT_ACTION, PA_EVENT_TRIGGERED_BY, PA_EVENT_DESCRIPTION,
+		PA_EVENT_REQUESTED_BY, PA_EVENT_CLIENT_ADDR,
+		PA_EVENT_APPLICATION_NAME, PA_EVENT_REQUESTED_AT,
+		PA_EVENT_NOT_BEFORE, PA_EVENT_EXPIRES_AT, PA_EVENT_PRIORITY,
+		PA_EVENT_REQUEST_KEY
+	};
+	static const int item_columns[ITEM_ARGUMENTS] = {
+		PA_EVENT_CLUSTER_ID, PA_EVENT_CLUSTER_NAME, PA_EVENT_ACCOUNT_NAME,
+		PA_EVENT_SERVER_NAME, PA_EVENT_ERROR_CODE, PA_EVENT_ERROR_MESSAGE,
+		PA_EVENT_INSTANCES_TOTAL
+	};
+	Datum		values[ITEM_ARGUMENTS];
+	bool		item_nulls[ITEM_ARGUMENTS];
+
+	for (int c = 0; c < PA_EVENT_COLUMNS; c++)
+		pa_writer_set_null(row, c);
+	for (size_t c = 0; c < lengthof(request_columns); c++)
+		if (nulls[c] != 'n')
+			pa_writer_set(row, request_columns[c], request[c]);
+	item_values(item, values, item_nulls);
+	for (int c = 0; c < ITEM_ARGUMENTS; c++)
+		if (!item_nulls[c])
+			pa_writer_set(row, item_columns[c], values[c]);
+
+	pa_writer_set_text(row, PA_EVENT_STATUS,
+					   pa_event_status_name(item->error_code ?
+											PA_EVENT_FAILED :
+											PA_EVENT_PENDING));
+	pa_writer_set_text(row, PA_EVENT_AGENT_RESULT,
+					   pa_agent_result_name(PA_RESULT_NONE));
+	pa_writer_set(row, PA_EVENT_ATTEMPTS, Int32GetDatum(0));
+	if (item->error_code)
+	{
+		pa_writer_set_text(row, PA_EVENT_ERROR_SOURCE,
+						   pa_error_source_name(PA_ERROR_REQUEST));
+		pa_writer_set(row, PA_EVENT_FINISHED_AT, request[REQUESTED_AT]);
+	}
+}
+
+static void
+set_job(PaRowWriter *row, const Datum *request, const char *nulls,
+		const PaRequestItem *item)
+{
+	static const int columns[][2] = {
+		{PA_JOB_PRIORITY, PRIORITY}, {PA_JOB_DUE_AT, DUE_AT},
+		{PA_JOB_NOT_BEFORE, NOT_BEFORE}, {PA_JOB_EXPIRES_AT, EXPIRES_AT},
+		{PA_JOB_ORIGIN_SYSTEM, ORIGIN_SYSTEM},
+		{PA_JOB_ORIGIN_DATABASE, ORIGIN_DATABASE}
+	};
+
+	pa_writer_set(row, PA_JOB_EVENT_ID, Int64GetDatum(item->event_id));
+	pa_writer_set(row, PA_JOB_CLUSTER_ID, PointerGetDatum(item->cluster_id));
+	pa_writer_set(row, PA_JOB_SERVER_NAME, PointerGetDatum(item->server_name));
+	pa_writer_set(row, PA_JOB_ACCOUNT_NAME,
+				  PointerGetDatum(item->account_name));
+	pa_writer_set_null(row, PA_JOB_RETRY_AT);
+	for (size_t c = 0; c < lengthof(columns); c++)
+	{
+		pa_writer_set(row, columns[c][0], request[columns[c][1]]);
+		if (nulls[columns[c][1]] == 'n')
+			pa_writer_set_null(row, columns[c][0]);
+	}
+}
+
+/* False, and nothing is done, if a table is not as it was made. */
+static bool
+insert_rows(const Datum *request, const char *nulls, PaRequestItem **items,
+			int count)
+{
+	static PaTable event_table = {
+		.name = "event",
+		.columns = pa_event_columns,
+		.column_count = PA_EVENT_COLUMNS,
+		.command = CMD_INSERT,
+		.identity = PA_EVENT_ID,
+		.idle_triggers = {pa_inventory_cancel_restored},
+		.check = pa_event_rule_check,
+		.check_columns = pa_event_rule_require
+	};
+	static PaTable job_table = {
+		.name = "job",
+		.columns = pa_job_columns,
+		.column_count = PA_JOB_COLUMNS,
+		.command = CMD_INSERT,
+		.identity = -1
+	};
+	PaRowWriter events;
+	PaRowWriter jobs;
+
+	if (!pa_writer_begin(&events, &event_table))
+		return false;
+	if (!pa_writer_begin(&jobs, &job_table))
+	{
+		pa_writer_end(&events);
+		return false;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		pa_writer_start_row(&events);
+		set_event(&events, request, nulls, items[i]);
+		items[i]->event_id = pa_writer_insert(&events);
+		if (items[i]->error_code)
+			continue;
+		pa_writer_start_row(&jobs);
+		set_job(&jobs, request, nulls, items[i]);
+		pa_writer_insert(&jobs);
+	}
+	pa_writer_end(&jobs);
+	pa_writer_end(&events);
+	return true;
+}
+
 /* Inserts what can be inserted and sets event_id of just that. */
 static void
 insert_events(const PaRequest *request, PaRequestItem **items,
@@ -435,6 +384,10 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 	PaResult	result;
 
 	request_arguments(request, values, nulls);
+	/* a key may be there already */
+	if (request->request_key == NULL &&
+		insert_rows(values, nulls, items, count))
+		return;
 	if (one)
 	{
 		item_values(items[0], values + REQUEST_ARGUMENTS, item_nulls);
@@ -461,7 +414,7 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 	PG_END_TRY();
 
 	for (uint64 i = 0; i < result.count; i++)
-		item_of_row(&result.rows[i], 2, sorted, sorted_count)->event_id =
+		item_of_row(&result.rows[i], sorted, sorted_count)->event_id =
 			pa_row_int64(&result.rows[i], 1);
 	pa_plan_finish(&result);
 	if (!one)
@@ -531,13 +484,13 @@ take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
 	values[0] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
 	values[0] = DirectFunctionCall1(namein, values[0]);
 	values[1] = PointerGetDatum(request->request_key);
-	values[2] = id_array(items, count);
+	values[2] = pa_request_item_ids(items, count);
 	values[3] = BoolGetDatum(existed);
 	pa_plan_execute_given(plan, values, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
-		PaRequestItem *item = item_of_row(row, 2, sorted, sorted_count);
+		PaRequestItem *item = item_of_row(row, sorted, sorted_count);
 
 		item->event_id = pa_row_int64(row, 1);
 		item->repeated = true;

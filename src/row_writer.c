@@ -16,182 +16,16 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "row_writer.h"
-
-/* tables about which something is known */
-static PaTable *known_tables;
-
-/* ----------------------------------------------------------------------
- * Is the table as it was made?
- * ----------------------------------------------------------------------
- */
-
-/* Something about a table has changed, or about all. */
-static void
-forget_table(Datum arg, Oid relation)
-{
-	for (PaTable *table = known_tables; table; table = table->next_known)
-		if (relation == InvalidOid || relation == table->relation)
-			table->relation = InvalidOid;
-}
-
-static void
-register_table(PaTable *table)
-{
-	static bool registered = false;
-
-	for (PaTable *known = known_tables; known; known = known->next_known)
-		if (known == table)
-			return;
-	if (!registered)
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-	registered = true;
-	table->next_known = known_tables;
-	known_tables = table;
-}
-
-static bool
-has_our_columns(const PaTable *table, TupleDesc descriptor)
-{
-	if (descriptor->natts != table->column_count)
-		return false;
-	for (int c = 0; c < table->column_count; c++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(descriptor, c);
-
-		if (attribute->attisdropped || attribute->attgenerated != '\0' ||
-			attribute->atttypid != table->columns[c].type ||
-			strcmp(NameStr(attribute->attname), table->columns[c].name) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* Our own triggers have nothing to do, and those of foreign keys are below. */
-static bool
-trigger_is_idle(const PaTable *table, const Trigger *trigger)
-{
-	FmgrInfo	function;
-
-	if (trigger->tgisinternal)
-		switch (RI_FKey_trigger_type(trigger->tgfoid))
-		{
-			case RI_TRIGGER_PK:
-				return table->command != CMD_DELETE;
-			case RI_TRIGGER_FK:
-				return table->command != CMD_INSERT;
-			default:
-				return false;
-		}
-
-	fmgr_info(trigger->tgfoid, &function);
-	for (int i = 0; table->idle_triggers[i]; i++)
-		if (function.fn_addr == table->idle_triggers[i])
-			return true;
-	return false;
-}
-
-static bool
-has_idle_triggers(const PaTable *table, const TriggerDesc *triggers)
-{
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-		if (!trigger_is_idle(table, &triggers->triggers[i]))
-			return false;
-	return true;
-}
-
-/* Is what is updated part of a foreign key, or may one refer to it? */
-static bool
-updates_keys(const PaTable *table, Relation relation)
-{
-	Bitmapset  *keys;
-	ListCell   *cell;
-	bool		found = false;
-
-	keys = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_KEY);
-	foreach(cell, RelationGetFKeyList(relation))
-	{
-		const ForeignKeyCacheInfo *key = lfirst(cell);
-
-		for (int i = 0; i < key->nkeys; i++)
-			keys = bms_add_member(keys, key->conkey[i] -
-								  FirstLowInvalidHeapAttributeNumber);
-	}
-	for (int c = 0; c < table->column_count; c++)
-		if ((table->written & PA_COLUMN(c)) != 0 &&
-			bms_is_member(c + 1 - FirstLowInvalidHeapAttributeNumber, keys))
-			found = true;
-	bms_free(keys);
-	return found;
-}
-
-static bool
-is_plain(const PaTable *table, Relation relation)
-{
-	const FormData_pg_class *class = relation->rd_rel;
-
-	return class->relkind == RELKIND_RELATION &&
-		class->relam == HEAP_TABLE_AM_OID &&
-		!class->relispartition && !class->relhassubclass &&
-		!class->relforcerowsecurity && relation->rd_rules == NULL &&
-		has_our_columns(table, RelationGetDescr(relation)) &&
-		has_idle_triggers(table, relation->trigdesc) &&
-		(table->command != CMD_UPDATE || !updates_keys(table, relation));
-}
-
-static void
-examine(PaTable *table, Relation relation)
-{
-	register_table(table);
-	table->plain = is_plain(table, relation);
-	if (table->plain && table->command == CMD_INSERT && table->identity >= 0)
-	{
-		table->sequence =
-			pa_compat_identity_sequence(relation, table->identity + 1);
-		table->plain = OidIsValid(table->sequence);
-	}
-	table->relation = RelationGetRelid(relation);
-}
-
-/* The table, locked for writing; NULL if it is not as it was made. */
-static Relation
-open_table(PaTable *table)
-{
-	Oid			schema = get_namespace_oid("power_action", true);
-	Oid			oid = get_relname_relid(table->name, schema);
-	Relation	relation;
-
-	/* a statement says what is missing */
-	if (!OidIsValid(oid))
-		return NULL;
-
-	/* what was changed before it could be locked is learnt here */
-	relation = table_open(oid, RowExclusiveLock);
-	if (table->relation != oid)
-		examine(table, relation);
-	if (!table->plain)
-	{
-		table_close(relation, NoLock);
-		return NULL;
-	}
-	/* what is published must be told apart */
-	CheckCmdReplicaIdentity(relation, table->command);
-	return relation;
-}
 
 /* ----------------------------------------------------------------------
  * Beginning and ending
@@ -200,7 +34,7 @@ open_table(PaTable *table)
 bool
 pa_writer_begin(PaRowWriter *writer, PaTable *table)
 {
-	Relation	relation = open_table(table);
+	Relation	relation = pa_table_open(table);
 	MemoryContext caller;
 
 	if (relation == NULL)
@@ -213,9 +47,9 @@ pa_writer_begin(PaRowWriter *writer, PaTable *table)
 	caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
 	writer->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->result, relation, 0, NULL, 0);
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
 
-	PushActiveSnapshot(GetTransactionSnapshot());
+	pa_table_push_snapshot();
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
 	if (table->command == CMD_INSERT)
 		writer->rows = palloc0(sizeof(TupleTableSlot *) * PA_WRITER_MAX_ROWS);
 	else
@@ -232,6 +66,29 @@ pa_writer_begin(PaRowWriter *writer, PaTable *table)
 	}
 	MemoryContextSwitchTo(caller);
 	return true;
+}
+
+/*
+ * The constraints of a row that is to be written.  Those of the table are read
+ * and compiled anew each time that it is opened, ours only if it is broken.
+ */
+static void
+check_row(PaRowWriter *writer, TupleTableSlot *row)
+{
+	const PaTable *table = writer->table;
+	TupleDesc	descriptor = RelationGetDescr(writer->relation);
+	bool		null_forbidden = false;
+
+	row->tts_tableOid = RelationGetRelid(writer->relation);
+	if (descriptor->constr == NULL)
+		return;
+	for (int c = 0; c < table->column_count && table->only_check; c++)
+		null_forbidden |= row->tts_isnull[c] &&
+			TupleDescAttr(descriptor, c)->attnotnull;
+	if (table->only_check && !null_forbidden)
+		table->check_columns(row->tts_values, row->tts_isnull);
+	else
+		ExecConstraints(writer->result, row, writer->estate);
 }
 
 /* Entries of a row that is where no index knows it. */
@@ -420,9 +277,7 @@ pa_writer_update(PaRowWriter *writer)
 	TM_Result	result;
 
 	ExecStoreVirtualTuple(writer->new);
-	writer->new->tts_tableOid = RelationGetRelid(writer->relation);
-	if (RelationGetDescr(writer->relation)->constr)
-		ExecConstraints(writer->result, writer->new, writer->estate);
+	check_row(writer, writer->new);
 
 	result = table_tuple_update(writer->relation, &row_id, writer->new,
 								writer->estate->es_output_cid,
@@ -483,9 +338,7 @@ pa_writer_insert(PaRowWriter *writer)
 		pa_writer_set(writer, writer->table->identity, Int64GetDatum(id));
 	}
 	ExecStoreVirtualTuple(row);
-	row->tts_tableOid = RelationGetRelid(writer->relation);
-	if (RelationGetDescr(writer->relation)->constr)
-		ExecConstraints(writer->result, row, writer->estate);
+	check_row(writer, row);
 	ResetPerTupleExprContext(writer->estate);
 	writer->row_count++;
 	return id;

@@ -1,16 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * src/row_writer.h
- *		Rows written without a statement, in tables as the extension made
- *		them: what the stores share for what is written most.
+ *		Rows written without a statement, where they are known to be.
  *
- * A statement is started, its rows are joined with the table, and everything
- * that users may have added is heeded.  Here a row is written where it is
- * known to be, and nothing is heeded but constraints and indexes.  So a table
- * is written like this only while it has the columns that the install script
- * gives it, no rule, no trigger that would have to fire, and no foreign key on
- * what is written.  Else pa_writer_begin says no, and the store uses the
- * statement that it has besides.
+ * Only in tables that are as they were made (plain_table.h).  Else
+ * pa_writer_begin says no, and the store uses the statement that it has
+ * besides.
  *
  * Called by the stores only, inside a transaction with an active snapshot, as
  * the owner of the tables.  Raises what the constraints and indexes raise.
@@ -21,39 +16,12 @@
 #define PA_ROW_WRITER_H
 
 #include "datatype/timestamp.h"
-#include "executor/tuptable.h"
-#include "fmgr.h"
 #include "nodes/execnodes.h"
-#include "utils/rel.h"
+#include "storage/itemptr.h"
 
-#include "store_plan.h"
+#include "plain_table.h"
 
 #define PA_WRITER_MAX_ROWS	500 /* that are inserted together */
-
-#define PA_COLUMN(column)	(UINT64CONST(1) << (column))
-
-/*
- * How a table is written by one place of the sources: a static variable.
- * Columns are counted from 0 here, as enum PaEventColumn and its like do.
- */
-typedef struct PaTable
-{
-	const char *name;			/* in the schema power_action */
-	const PaColumn *columns;	/* all of them, in their order */
-	int			column_count;
-	CmdType		command;
-	uint64		written;		/* of CMD_UPDATE: PA_COLUMN of each */
-	int			identity;		/* of CMD_INSERT: column, or -1 */
-
-	/* our own triggers, which would do nothing now; up to a NULL */
-	PGFunction	idle_triggers[4];
-
-	/* what was found out about it, until it is altered */
-	Oid			relation;		/* InvalidOid: nothing */
-	bool		plain;			/* may be written like this */
-	Oid			sequence;		/* of the identity column */
-	struct PaTable *next_known;
-} PaTable;
 
 /* A table while some of its rows are written. */
 typedef struct PaRowWriter

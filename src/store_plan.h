@@ -18,6 +18,8 @@
 #include "nodes/pg_list.h"
 #include "utils/tuplestore.h"
 
+#include "table_layout.h"
+
 #define PA_PLAN_MAX_ARGUMENTS 24
 #define PA_GIVEN_MAX_COLUMNS 20
 
@@ -58,12 +60,6 @@ typedef struct PaResult
  * with these columns.  One tuplestore is scanned as it is, whereas arrays
  * would have to be made, unnested and stored, one for each column.
  */
-typedef struct PaColumn
-{
-	const char *name;
-	Oid			type;
-} PaColumn;
-
 typedef struct PaGiven
 {
 	TupleDesc	descriptor;

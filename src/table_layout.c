@@ -11,6 +11,11 @@
 
 #include "table_layout.h"
 
+const PaColumn pa_account_columns[PA_ACCOUNT_COLUMNS] = {
+	{"account_name", TEXTOID}, {"account_id", TEXTOID},
+	{"provider", TEXTOID}, {"server_name", TEXTOID}, {"labels", JSONBOID}
+};
+
 const PaColumn pa_cluster_columns[PA_CLUSTER_COLUMNS] = {
 	{"cluster_id", TEXTOID}, {"cluster_name", TEXTOID},
 	{"account_name", TEXTOID}, {"region", TEXTOID}, {"owner", TEXTOID},

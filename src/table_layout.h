@@ -1,15 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * src/table_layout.h
- *		The columns of the tables that are written without statements, as the
- *		install script makes them; counted from 0.
+ *		The columns of the tables that are read and written without
+ *		statements, as the install script makes them; counted from 0.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PA_TABLE_LAYOUT_H
 #define PA_TABLE_LAYOUT_H
 
-#include "store_plan.h"
+/* a column, of a table or of rows that travel to a statement */
+typedef struct PaColumn
+{
+	const char *name;
+	Oid			type;
+} PaColumn;
+
+enum PaAccountColumn
+{
+	PA_ACCOUNT_NAME, PA_ACCOUNT_ID, PA_ACCOUNT_PROVIDER,
+	PA_ACCOUNT_SERVER_NAME, PA_ACCOUNT_LABELS,
+	PA_ACCOUNT_COLUMNS
+};
 
 enum PaClusterColumn
 {
@@ -52,6 +64,7 @@ enum PaJobColumn
 	PA_JOB_COLUMNS
 };
 
+extern const PaColumn pa_account_columns[PA_ACCOUNT_COLUMNS];
 extern const PaColumn pa_cluster_columns[PA_CLUSTER_COLUMNS];
 extern const PaColumn pa_instance_columns[PA_INSTANCE_COLUMNS];
 extern const PaColumn pa_event_columns[PA_EVENT_COLUMNS];

@@ -13,9 +13,113 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "inventory_reader.h"
 #include "store_plan.h"
 #include "target_store.h"
 
+/* Instances of a cluster, as they come. */
+typedef struct Instance
+{
+	char	   *instance_id;
+	ItemPointerData row;
+} Instance;
+
+typedef struct Instances
+{
+	Instance   *all;
+	int			count;
+	int			room;
+} Instances;
+
+static void
+add_instance(Instances *instances, char *instance_id, ItemPointerData row)
+{
+	if (instances->count == instances->room)
+	{
+		instances->room = Max(64, instances->room * 2);
+		instances->all = instances->all ?
+			repalloc_huge(instances->all, sizeof(Instance) * instances->room) :
+			palloc(sizeof(Instance) * instances->room);
+	}
+	instances->all[instances->count].instance_id = instance_id;
+	instances->all[instances->count++].row = row;
+}
+
+static int
+compare_instances(const void *one, const void *other)
+{
+	return strcmp(((const Instance *) one)->instance_id,
+				  ((const Instance *) other)->instance_id);
+}
+
+/* Gives them to the target, in order; none are left. */
+static void
+take_instances(PaTarget *target, Instances *instances)
+{
+	int			count = instances->count;
+
+	/* in order already, as a rule; nothing promises it */
+	qsort(instances->all, count, sizeof(Instance), compare_instances);
+	target->instance_count = count;
+	target->instance_ids = palloc(sizeof(char *) * count);
+	target->instance_rows = palloc(sizeof(ItemPointerData) * count);
+	for (int i = 0; i < count; i++)
+	{
+		target->instance_ids[i] = instances->all[i].instance_id;
+		target->instance_rows[i] = instances->all[i].row;
+	}
+	instances->count = 0;
+}
+
+/*
+ * Without statements, as long as the tables are as they were made
+ */
+static void
+read_target(PaTarget *target, PaInventoryReader *reader, Instances *instances)
+{
+	const PaRowReader *cluster = &reader->clusters;
+	const PaRowReader *account = &reader->accounts;
+	PaRowReader *instance = &reader->instances;
+
+	target->found = true;
+	target->terminated = pa_inventory_reader_terminated(cluster,
+														PA_CLUSTER_STATUS);
+	target->region = TextDatumGetCString(cluster->values[PA_CLUSTER_REGION]);
+	target->account_name =
+		TextDatumGetCString(account->values[PA_ACCOUNT_NAME]);
+	if (!account->nulls[PA_ACCOUNT_ID])
+		target->account_id =
+			TextDatumGetCString(account->values[PA_ACCOUNT_ID]);
+	target->row = cluster->slot->tts_tid;
+
+	while (pa_reader_next(instance))
+		if (!pa_inventory_reader_terminated(instance, PA_INSTANCE_STATUS))
+			add_instance(instances,
+						 TextDatumGetCString(instance->values[PA_INSTANCE_ID]),
+						 instance->slot->tts_tid);
+	if (instances->count > 0)
+		take_instances(target, instances);
+}
+
+static bool
+read_in_place(PaTarget *targets, const Datum *cluster_ids, int count)
+{
+	PaInventoryReader reader;
+	Instances	instances = {NULL, 0, 0};
+
+	if (!pa_inventory_reader_begin(&reader))
+		return false;
+	for (int i = 0; i < count; i++)
+		if (pa_inventory_reader_find(&reader,
+									 DatumGetTextPP(cluster_ids[i])))
+			read_target(&targets[i], &reader, &instances);
+	pa_inventory_reader_end(&reader);
+	return true;
+}
+
+/*
+ * With them
+ */
 static void
 read_clusters(PaTarget *targets, Datum cluster_ids)
 {
@@ -50,21 +154,8 @@ read_clusters(PaTarget *targets, Datum cluster_ids)
 	pa_plan_finish(&result);
 }
 
-typedef struct Instance
-{
-	char	   *instance_id;
-	ItemPointerData row;
-} Instance;
-
-static int
-compare_instances(const void *one, const void *other)
-{
-	return strcmp(((const Instance *) one)->instance_id,
-				  ((const Instance *) other)->instance_id);
-}
-
 static void
-read_instances(PaTarget *targets, int count, Datum cluster_ids)
+read_instances(PaTarget *targets, Datum cluster_ids)
 {
 	static PaPlan plan = {
 		"SELECT n.n, i.instance_id, i.row_id "
@@ -79,33 +170,17 @@ read_instances(PaTarget *targets, int count, Datum cluster_ids)
 		1, {TEXTARRAYOID}
 	};
 	PaResult	result;
-	uint64		next = 0;
-	Instance   *instances;
+	Instances	instances = {NULL, 0, 0};
 
 	pa_plan_execute(&plan, &cluster_ids, NULL, true, 0, &result);
-	instances = palloc(sizeof(Instance) * (result.count + 1));
-	while (next < result.count)
+	for (uint64 i = 0; i < result.count;)
 	{
-		int64		n = pa_row_int64(&result.rows[next], 1);
-		PaTarget   *target = &targets[n - 1];
-		int			found = 0;
+		int64		n = pa_row_int64(&result.rows[i], 1);
 
-		for (; next < result.count &&
-			 pa_row_int64(&result.rows[next], 1) == n; next++)
-		{
-			instances[found].instance_id = pa_row_text(&result.rows[next], 2);
-			instances[found++].row = pa_row_tid(&result.rows[next], 3);
-		}
-		/* in order already, as a rule; the statement does not promise it */
-		qsort(instances, found, sizeof(Instance), compare_instances);
-		target->instance_count = found;
-		target->instance_ids = palloc(sizeof(char *) * found);
-		target->instance_rows = palloc(sizeof(ItemPointerData) * found);
-		for (int i = 0; i < found; i++)
-		{
-			target->instance_ids[i] = instances[i].instance_id;
-			target->instance_rows[i] = instances[i].row;
-		}
+		for (; i < result.count && pa_row_int64(&result.rows[i], 1) == n; i++)
+			add_instance(&instances, pa_row_text(&result.rows[i], 2),
+						 pa_row_tid(&result.rows[i], 3));
+		take_instances(&targets[n - 1], &instances);
 	}
 	pa_plan_finish(&result);
 }
@@ -119,8 +194,10 @@ pa_target_store_read(char **cluster_ids, int count)
 
 	for (int i = 0; i < count; i++)
 		ids[i] = CStringGetTextDatum(cluster_ids[i]);
+	if (read_in_place(targets, ids, count))
+		return targets;
 	argument = pa_array(ids, NULL, count, TEXTOID);
 	read_clusters(targets, argument);
-	read_instances(targets, count, argument);
+	read_instances(targets, argument);
 	return targets;
 }

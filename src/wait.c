@@ -25,6 +25,7 @@
 #include "clock.h"
 #include "event_store.h"
 #include "request.h"
+#include "request_target.h"
 #include "shared_state.h"
 #include "wait.h"
 
@@ -152,7 +153,7 @@ raise_outcome(int64 event_id, const text *cluster_id,
 						   event_id, event->error_code),
 				 errhint("power_action.refresh() asks the agent for the true state.")));
 	if (event->account_name == NULL)
-		meant = pa_request_store_id_of_name(cluster_id);
+		meant = pa_request_target_id_of_name(cluster_id);
 	ereport(ERROR,
 			(errcode(PA_ERRCODE_FAILED),
 			 errmsg("%s", event->error_message),

@@ -1,0 +1,314 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/plain_table.c
+ *		Tables that are still as the install script made them.  See
+ *		plain_table.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_opfamily.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodes.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "plain_table.h"
+
+/* tables about which something is known */
+static PaTable *known_tables;
+
+/* ----------------------------------------------------------------------
+ * Is the table as it was made?
+ * ----------------------------------------------------------------------
+ */
+
+/* Something about a table has changed, or about all. */
+static void
+forget_table(Datum arg, Oid relation)
+{
+	for (PaTable *table = known_tables; table; table = table->next_known)
+		if (relation == InvalidOid || relation == table->relation)
+			table->relation = InvalidOid;
+}
+
+static void
+register_table(PaTable *table)
+{
+	static bool registered = false;
+
+	for (PaTable *known = known_tables; known; known = known->next_known)
+		if (known == table)
+			return;
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+	registered = true;
+	table->next_known = known_tables;
+	known_tables = table;
+}
+
+static bool
+has_our_columns(const PaTable *table, TupleDesc descriptor)
+{
+	if (descriptor->natts != table->column_count)
+		return false;
+	for (int c = 0; c < table->column_count; c++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, c);
+
+		if (attribute->attisdropped || attribute->attgenerated != '\0' ||
+			attribute->atttypid != table->columns[c].type ||
+			strcmp(NameStr(attribute->attname), table->columns[c].name) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Our own triggers have nothing to do, and those of foreign keys are below. */
+static bool
+trigger_is_idle(const PaTable *table, const Trigger *trigger)
+{
+	FmgrInfo	function;
+
+	if (trigger->tgisinternal)
+		switch (RI_FKey_trigger_type(trigger->tgfoid))
+		{
+			case RI_TRIGGER_PK:
+				return table->command != CMD_DELETE;
+			case RI_TRIGGER_FK:
+				return table->command != CMD_INSERT;
+			default:
+				return false;
+		}
+
+	fmgr_info(trigger->tgfoid, &function);
+	for (int i = 0; table->idle_triggers[i]; i++)
+		if (function.fn_addr == table->idle_triggers[i])
+			return true;
+	return false;
+}
+
+static bool
+has_idle_triggers(const PaTable *table, const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		if (!trigger_is_idle(table, &triggers->triggers[i]))
+			return false;
+	return true;
+}
+
+/* Is what is updated part of a foreign key, or may one refer to it? */
+static bool
+updates_keys(const PaTable *table, Relation relation)
+{
+	Bitmapset  *keys;
+	ListCell   *cell;
+	bool		found = false;
+
+	keys = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_KEY);
+	foreach(cell, RelationGetFKeyList(relation))
+	{
+		const ForeignKeyCacheInfo *key = lfirst(cell);
+
+		for (int i = 0; i < key->nkeys; i++)
+			keys = bms_add_member(keys, key->conkey[i] -
+								  FirstLowInvalidHeapAttributeNumber);
+	}
+	for (int c = 0; c < table->column_count; c++)
+		if ((table->written & PA_COLUMN(c)) != 0 &&
+			bms_is_member(c + 1 - FirstLowInvalidHeapAttributeNumber, keys))
+			found = true;
+	bms_free(keys);
+	return found;
+}
+
+static bool
+is_plain(const PaTable *table, Relation relation)
+{
+	const FormData_pg_class *class = relation->rd_rel;
+
+	if (class->relkind != RELKIND_RELATION ||
+		class->relam != HEAP_TABLE_AM_OID ||
+		class->relispartition || class->relhassubclass ||
+		class->relforcerowsecurity ||
+		!pa_compat_owns_table(RelationGetRelid(relation), GetUserId()) ||
+		!has_our_columns(table, RelationGetDescr(relation)))
+		return false;
+	return table->command == CMD_SELECT ||
+		(relation->rd_rules == NULL &&
+		 has_idle_triggers(table, relation->trigdesc) &&
+		 (table->command != CMD_UPDATE || !updates_keys(table, relation)));
+}
+
+/* Is an expression made of this column, and of no other? */
+static bool
+is_of_column(Node *expression, int column)
+{
+	Bitmapset  *columns = NULL;
+	int			member;
+
+	pull_varattnos(expression, 1, &columns);
+	return bms_get_singleton_member(columns, &member) &&
+		member == column + 1 - FirstLowInvalidHeapAttributeNumber;
+}
+
+static bool
+has_our_index_columns(const PaTable *table, Relation index)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
+	ListCell   *expression = list_head(expressions);
+
+	if (index->rd_index->indnkeyatts != table->index_column_count)
+		return false;
+	for (int i = 0; i < table->index_column_count; i++)
+	{
+		int			column = table->index_columns[i];
+
+		if (index->rd_index->indkey.values[i] != 0)
+		{
+			if (index->rd_index->indkey.values[i] != column + 1)
+				return false;
+			continue;
+		}
+		if (!is_of_column(lfirst(expression), column))
+			return false;
+		expression = lnext(expressions, expression);
+	}
+	return true;
+}
+
+/* Is this our index, and can it be asked by row_reader? */
+static bool
+is_our_index(const PaTable *table, Relation index)
+{
+	const FormData_pg_index *form = index->rd_index;
+
+	if (table->index ?
+		strcmp(RelationGetRelationName(index), table->index) != 0 :
+		!form->indisprimary)
+		return false;
+	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexPredicate(index) != NIL ||
+		!has_our_index_columns(table, index))
+		return false;
+	for (int i = 0; i < table->key_columns; i++)
+	{
+		bool		is_text =
+			table->columns[table->index_columns[i]].type == TEXTOID;
+
+		if (index->rd_opfamily[i] != (is_text ? TEXT_BTREE_FAM_OID :
+									  INTEGER_BTREE_FAM_OID) ||
+			(is_text && index->rd_indcollation[i] != C_COLLATION_OID))
+			return false;
+	}
+	return true;
+}
+
+static Oid
+find_index(const PaTable *table, Relation relation)
+{
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (is_our_index(table, index))
+			found = RelationGetRelid(index);
+		index_close(index, NoLock);
+	}
+	return found;
+}
+
+/* Is our own CHECK the only one, and of the whole row? */
+static bool
+has_only_our_check(const PaTable *table, const TupleConstr *constraints)
+{
+	Node	   *check;
+	FuncExpr   *call;
+	FmgrInfo	function;
+
+	if (table->check == NULL || constraints == NULL ||
+		constraints->num_check != 1)
+		return false;
+	check = stringToNode(constraints->check[0].ccbin);
+	if (!IsA(check, FuncExpr))
+		return false;
+	call = (FuncExpr *) check;
+	if (list_length(call->args) != 1 || !IsA(linitial(call->args), Var) ||
+		linitial_node(Var, call->args)->varattno != 0)
+		return false;
+	fmgr_info(call->funcid, &function);
+	return function.fn_addr == table->check;
+}
+
+static void
+examine(PaTable *table, Relation relation)
+{
+	register_table(table);
+	table->plain = is_plain(table, relation);
+	table->only_check =
+		has_only_our_check(table, RelationGetDescr(relation)->constr);
+	if (table->plain && table->command == CMD_INSERT && table->identity >= 0)
+	{
+		table->sequence =
+			pa_compat_identity_sequence(relation, table->identity + 1);
+		table->plain = OidIsValid(table->sequence);
+	}
+	if (table->plain && table->command == CMD_SELECT)
+	{
+		table->index_relation = find_index(table, relation);
+		table->plain = OidIsValid(table->index_relation);
+	}
+	table->relation = RelationGetRelid(relation);
+}
+
+Relation
+pa_table_open(PaTable *table)
+{
+	Oid			schema = get_namespace_oid("power_action", true);
+	Oid			oid = get_relname_relid(table->name, schema);
+	Relation	relation;
+
+	/* a statement says what is missing */
+	if (!OidIsValid(oid))
+		return NULL;
+
+	/* what was changed before it could be locked is learnt here */
+	relation = table_open(oid, table->command == CMD_SELECT ?
+						  AccessShareLock : RowExclusiveLock);
+	if (table->relation != oid)
+		examine(table, relation);
+	if (!table->plain)
+	{
+		table_close(relation, NoLock);
+		return NULL;
+	}
+	/* what is published must be told apart */
+	CheckCmdReplicaIdentity(relation, table->command);
+	return relation;
+}
+
+void
+pa_table_push_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}

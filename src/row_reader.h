@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/row_reader.h
+ *		Rows read by an index without a statement.
+ *
+ * Only in tables that are as they were made (plain_table.h).  Else
+ * pa_reader_begin says no, and the store uses the statement that it has
+ * besides.
+ *
+ * Called by the stores only, as the owner of the tables, inside a transaction.
+ * What is visible is what the active snapshot sees.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PA_ROW_READER_H
+#define PA_ROW_READER_H
+
+#include "access/genam.h"
+#include "executor/tuptable.h"
+
+#include "plain_table.h"
+
+/* A table while some of its rows are read. */
+typedef struct PaRowReader
+{
+	PaTable    *table;
+	Relation	relation;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	Datum	   *values;			/* of the row that was read last, */
+	bool	   *nulls;			/* valid until the next one is */
+} PaRowReader;
+
+/* False: nothing was begun, because the table is not as it was made. */
+extern bool pa_reader_begin(PaRowReader *reader, PaTable *table);
+extern void pa_reader_end(PaRowReader *reader);
+
+/*
+ * From now on the rows with these values of the columns that are looked up, in
+ * the order of the index.
+ */
+extern void pa_reader_seek(PaRowReader *reader, const Datum *keys);
+
+/* The next of them; false if there is none. */
+extern bool pa_reader_next(PaRowReader *reader);
+
+#endif							/* PA_ROW_READER_H */
