@@ -138,6 +138,45 @@ updates_keys(const PaTable *table, Relation relation)
 	return found;
 }
 
+/* Is the expression a constant that reads like this? */
+static bool
+is_constant(const char *expression, const char *text)
+{
+	Node	   *node = eval_const_expressions(NULL, stringToNode(expression));
+	Const	   *constant;
+	Oid			output;
+	bool		is_varlena;
+
+	if (!IsA(node, Const) || castNode(Const, node)->constisnull)
+		return false;
+	constant = castNode(Const, node);
+	getTypeOutputInfo(constant->consttype, &output, &is_varlena);
+	return strcmp(OidOutputFunctionCall(output, constant->constvalue),
+				  text) == 0;
+}
+
+/* Who inserts without a statement writes what the defaults were. */
+static bool
+has_our_defaults(const PaTable *table, const TupleConstr *constraints)
+{
+	int			count = constraints ? constraints->num_defval : 0;
+
+	for (int c = 0; c < table->column_count; c++)
+		if (table->columns[c].default_value)
+			count--;
+	if (count != 0)
+		return false;
+	for (int i = 0; constraints && i < constraints->num_defval; i++)
+	{
+		const AttrDefault *is = &constraints->defval[i];
+		const char *was = table->columns[is->adnum - 1].default_value;
+
+		if (was == NULL || !is_constant(is->adbin, was))
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_plain(const PaTable *table, Relation relation)
 {
@@ -153,7 +192,9 @@ is_plain(const PaTable *table, Relation relation)
 	return table->command == CMD_SELECT ||
 		(relation->rd_rules == NULL &&
 		 has_idle_triggers(table, relation->trigdesc) &&
-		 (table->command != CMD_UPDATE || !updates_keys(table, relation)));
+		 (table->command != CMD_UPDATE || !updates_keys(table, relation)) &&
+		 (table->command != CMD_INSERT ||
+		  has_our_defaults(table, RelationGetDescr(relation)->constr)));
 }
 
 /* Is an expression made of this column, and of no other? */
