@@ -33,6 +33,7 @@
 
 /* tables about which something is known */
 static PaTable *known_tables;
+static uint64 changes_heard_of; /* of any table */
 
 /* ----------------------------------------------------------------------
  * Is the table as it was made?
@@ -43,6 +44,7 @@ static PaTable *known_tables;
 static void
 forget_table(Datum arg, Oid relation)
 {
+	changes_heard_of++;
 	for (PaTable *table = known_tables; table; table = table->next_known)
 		if (relation == InvalidOid || relation == table->relation)
 			table->relation = InvalidOid;
@@ -221,6 +223,9 @@ has_our_index_columns(const PaTable *table, Relation index)
 	{
 		int			column = table->index_columns[i];
 
+		/* rows are read in its order */
+		if (index->rd_indoption[i] != 0)
+			return false;
 		if (index->rd_index->indkey.values[i] != 0)
 		{
 			if (index->rd_index->indkey.values[i] != column + 1)
@@ -303,6 +308,8 @@ has_only_our_check(const PaTable *table, const TupleConstr *constraints)
 static void
 examine(PaTable *table, Relation relation)
 {
+	uint64		before = changes_heard_of;
+
 	register_table(table);
 	table->plain = is_plain(table, relation);
 	table->only_check =
@@ -318,7 +325,9 @@ examine(PaTable *table, Relation relation)
 		table->index_relation = find_index(table, relation);
 		table->plain = OidIsValid(table->index_relation);
 	}
-	table->relation = RelationGetRelid(relation);
+	/* our lock does not keep out who adds a child, say: look again then */
+	table->relation = changes_heard_of == before ?
+		RelationGetRelid(relation) : InvalidOid;
 }
 
 Relation
