@@ -239,7 +239,8 @@ sub is_plain
 		$statements = value($site, qq{
 			SELECT string_agg(query, E'\\n') FROM pg_stat_statements
 			WHERE userid = '$owner'::regrole
-				AND query ~ '(UPDATE power_action.(event|cluster|instance)'
+				AND query ~ '(INSERT INTO power_action.(event|job)'
+					'|UPDATE power_action.(event|cluster|instance)'
 					'|DELETE FROM power_action.job)\\M'});
 		last if $statements eq '';
 	}
@@ -491,6 +492,19 @@ altered(
 		succeed('CHECK, after it refused');
 	});
 
+altered(
+	'CHECK in place of that of event',
+	q{ALTER TABLE power_action.event DROP CONSTRAINT event_check;
+	ALTER TABLE power_action.event ADD CONSTRAINT event_check
+		CHECK (description <> 'forbidden')},
+	'ALTER TABLE power_action.event DROP CONSTRAINT event_check;
+	ALTER TABLE power_action.event ADD CONSTRAINT event_check
+		CHECK (power_action.event_keeps_rules(event))',
+	sub {
+		is(refused(qq{$_, description => 'forbidden'}), '23514', "$_ is refused")
+		  for (q{'one'}, $array);
+	});
+
 value($site, 'DELETE FROM power_action.event;
 	ALTER TABLE power_action.event ALTER description SET NOT NULL');
 is(refused($_), '23502', "NOT NULL of event.description: $_ is refused")
@@ -589,6 +603,44 @@ altered(
 		succeed('many more') for 1 .. 10;
 		indexes_are_right('after many');
 	});
+
+altered(
+	'an index of job is gone',
+	'DROP INDEX power_action.job_cluster_idx',
+	q{CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
+		(GREATEST(due_at, '-infinity'::timestamptz)), (event_id + 0))});
+
+# in another order: what is due tomorrow comes first
+my $tomorrow = request_for_later();
+value($site, 'DROP INDEX power_action.job_cluster_idx;
+	CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
+		(GREATEST(due_at, \'-infinity\'::timestamptz)) DESC, (event_id + 0))');
+$to = next_state();
+act();
+is(results(), success($to) . ', 1 job', 'an index of job has another order');
+$state = $to;
+value($site, 'DROP INDEX power_action.job_cluster_idx;
+	CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
+		(GREATEST(due_at, \'-infinity\'::timestamptz)), (event_id + 0))');
+cancel($tomorrow);
+is_plain('the index has its order again');
+
+# ----------------------------------------------------------------------
+# Tables that inherit
+# ----------------------------------------------------------------------
+
+# An instance that is in no table of ours; its own table is no more, but the
+# other does not know that before it is analyzed.
+value($site, "CREATE TABLE owned.instance () INHERITS (power_action.instance);
+	INSERT INTO owned.instance (cluster_id, instance_id, status)
+		VALUES ('one', 'i-3', '$state')");
+$to = next_state();
+act();
+is( results(), "3 success|confirmed|1|2, 1 success|confirmed|1|3, 4 $to|agent, 9 $to",
+	'a table that inherits from instance: what is in it is of the cluster');
+$state = $to;
+value($site, 'DROP TABLE owned.instance; ANALYZE power_action.instance');
+is_plain('a table that inherits is gone');
 
 # ----------------------------------------------------------------------
 # Who may write
@@ -729,6 +781,19 @@ altered(
 				WHERE event_id = $id"),
 			'0|2001', 'are heeded');
 		cancel($id);
+	});
+
+altered(
+	'another default of event',
+	'ALTER TABLE power_action.event ALTER instances_failed SET DEFAULT ARRAY[]::text[]',
+	'ALTER TABLE power_action.event ALTER instances_failed DROP DEFAULT',
+	sub {
+		value($site, 'ALTER TABLE power_action.event ALTER attempts SET DEFAULT 7');
+		my $id = request_for_later();
+
+		is(event_value($site, $id, 'attempts, instances_failed'), '7|{}', 'is heeded');
+		cancel($id);
+		value($site, 'ALTER TABLE power_action.event ALTER attempts SET DEFAULT 0');
 	});
 
 is( (query_error($site, "SET default_transaction_read_only = on;
