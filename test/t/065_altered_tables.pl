@@ -481,9 +481,9 @@ is_plain('a reference of event.status is gone');
 
 altered(
 	'CHECK of event.description',
-	q{ALTER TABLE power_action.event ADD CONSTRAINT allowed
+	q{ALTER TABLE power_action.event ADD CONSTRAINT of_owner
 		CHECK (description <> 'forbidden')},
-	'ALTER TABLE power_action.event DROP CONSTRAINT allowed',
+	'ALTER TABLE power_action.event DROP CONSTRAINT of_owner',
 	sub {
 		$events = event_count();
 		is(refused(qq{$_, description => 'forbidden'}), '23514', "$_ is refused")
@@ -494,12 +494,15 @@ altered(
 
 altered(
 	'CHECK in place of that of event',
-	q{ALTER TABLE power_action.event DROP CONSTRAINT event_check;
+	q{CREATE FUNCTION owned.allows(e power_action.event) RETURNS boolean
+		LANGUAGE sql AS $$SELECT e.description IS DISTINCT FROM 'forbidden'$$;
+	ALTER TABLE power_action.event DROP CONSTRAINT event_check;
 	ALTER TABLE power_action.event ADD CONSTRAINT event_check
-		CHECK (description <> 'forbidden')},
+		CHECK (owned.allows(event))},
 	'ALTER TABLE power_action.event DROP CONSTRAINT event_check;
 	ALTER TABLE power_action.event ADD CONSTRAINT event_check
-		CHECK (power_action.event_keeps_rules(event))',
+		CHECK (power_action.event_keeps_rules(event));
+	DROP FUNCTION owned.allows',
 	sub {
 		is(refused(qq{$_, description => 'forbidden'}), '23514', "$_ is refused")
 		  for (q{'one'}, $array);
@@ -551,6 +554,13 @@ ids_of('SELECT power_action.' . ($state eq 'running' ? 'power_on' : 'power_off')
 	  . q{('one')});
 finish_all($site);
 is_plain('deferrable UNIQUE is gone');
+value($site, q{DELETE FROM power_action.event; ALTER TABLE power_action.event
+	ADD CONSTRAINT once UNIQUE (description) DEFERRABLE});
+is(refused(qq{$array, description => 'thrice'}), '23505',
+	'deferrable UNIQUE of event: no request that breaks it');
+is(event_count(), 0, 'no event is inserted');
+value($site, 'ALTER TABLE power_action.event DROP CONSTRAINT once');
+is_plain('that is gone, too');
 
 # ----------------------------------------------------------------------
 # Indexes
