@@ -33,6 +33,7 @@
 
 /* tables about which something is known */
 static PaTable *known_tables;
+static uint64 changes_heard_of; /* of any table */
 
 /* ----------------------------------------------------------------------
  * Is the table as it was made?
@@ -43,6 +44,7 @@ static PaTable *known_tables;
 static void
 forget_table(Datum arg, Oid relation)
 {
+	changes_heard_of++;
 	for (PaTable *table = known_tables; table; table = table->next_known)
 		if (relation == InvalidOid || relation == table->relation)
 			table->relation = InvalidOid;
@@ -138,6 +140,45 @@ updates_keys(const PaTable *table, Relation relation)
 	return found;
 }
 
+/* Is the expression a constant that reads like this? */
+static bool
+is_constant(const char *expression, const char *text)
+{
+	Node	   *node = eval_const_expressions(NULL, stringToNode(expression));
+	Const	   *constant;
+	Oid			output;
+	bool		is_varlena;
+
+	if (!IsA(node, Const) || castNode(Const, node)->constisnull)
+		return false;
+	constant = castNode(Const, node);
+	getTypeOutputInfo(constant->consttype, &output, &is_varlena);
+	return strcmp(OidOutputFunctionCall(output, constant->constvalue),
+				  text) == 0;
+}
+
+/* Who inserts without a statement writes what the defaults were. */
+static bool
+has_our_defaults(const PaTable *table, const TupleConstr *constraints)
+{
+	int			count = constraints ? constraints->num_defval : 0;
+
+	for (int c = 0; c < table->column_count; c++)
+		if (table->columns[c].default_value)
+			count--;
+	if (count != 0)
+		return false;
+	for (int i = 0; constraints && i < constraints->num_defval; i++)
+	{
+		const AttrDefault *is = &constraints->defval[i];
+		const char *was = table->columns[is->adnum - 1].default_value;
+
+		if (was == NULL || !is_constant(is->adbin, was))
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_plain(const PaTable *table, Relation relation)
 {
@@ -153,7 +194,9 @@ is_plain(const PaTable *table, Relation relation)
 	return table->command == CMD_SELECT ||
 		(relation->rd_rules == NULL &&
 		 has_idle_triggers(table, relation->trigdesc) &&
-		 (table->command != CMD_UPDATE || !updates_keys(table, relation)));
+		 (table->command != CMD_UPDATE || !updates_keys(table, relation)) &&
+		 (table->command != CMD_INSERT ||
+		  has_our_defaults(table, RelationGetDescr(relation)->constr)));
 }
 
 /* Is an expression made of this column, and of no other? */
@@ -180,6 +223,9 @@ has_our_index_columns(const PaTable *table, Relation index)
 	{
 		int			column = table->index_columns[i];
 
+		/* rows are read in its order */
+		if (index->rd_indoption[i] != 0)
+			return false;
 		if (index->rd_index->indkey.values[i] != 0)
 		{
 			if (index->rd_index->indkey.values[i] != column + 1)
@@ -262,6 +308,8 @@ has_only_our_check(const PaTable *table, const TupleConstr *constraints)
 static void
 examine(PaTable *table, Relation relation)
 {
+	uint64		before = changes_heard_of;
+
 	register_table(table);
 	table->plain = is_plain(table, relation);
 	table->only_check =
@@ -277,7 +325,9 @@ examine(PaTable *table, Relation relation)
 		table->index_relation = find_index(table, relation);
 		table->plain = OidIsValid(table->index_relation);
 	}
-	table->relation = RelationGetRelid(relation);
+	/* our lock does not keep out who adds a child, say: look again then */
+	table->relation = changes_heard_of == before ?
+		RelationGetRelid(relation) : InvalidOid;
 }
 
 Relation

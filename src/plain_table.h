@@ -7,9 +7,9 @@
  * A statement is planned, started and joined, and heeds everything that users
  * may have added to a table.  What is done most does without, and heeds
  * nothing but constraints and indexes.  So this is done only while a table has
- * the columns that the install script gives it, no rule, no trigger that would
- * have to fire, no children, no policies for its owner and no foreign key on
- * what is written.
+ * the columns and defaults that the install script gives it, no rule, no
+ * trigger that would have to fire, no children, no policies for its owner and
+ * no foreign key on what is written.
  *
  *-------------------------------------------------------------------------
  */

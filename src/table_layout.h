@@ -14,6 +14,7 @@ typedef struct PaColumn
 {
 	const char *name;
 	Oid			type;
+	const char *default_value;	/* of event and job; NULL: none */
 } PaColumn;
 
 enum PaAccountColumn
