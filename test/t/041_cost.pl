@@ -1,7 +1,8 @@
 # test/t/041_cost.pl
 #
-# What an action costs, counted, not timed: SQL statements, buffers, WAL by
-# record and relation, entries made in indexes, rows left dead.  Compared with
+# What an action costs, counted, not timed: SQL statements, buffers of the
+# extension's tables, WAL by record and relation, entries made in indexes, rows
+# left dead.  Compared with
 # test/cost/actions: more than 10 % above, or a statement, fails; as much below
 # asks for the table to be written anew.
 #
@@ -113,6 +114,37 @@ sub wal_records
 		ORDER BY 4 DESC});
 }
 
+# Blocks of the extension's tables that any process looked at.
+sub buffers
+{
+	return value(
+		$site, q{
+		SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit
+				   + idx_blks_read)
+		FROM pg_statio_user_tables WHERE schemaname = 'power_action'});
+}
+
+# Until all processes have told what they did: they do so some time later, when
+# they have something to do.  All jobs that were made are inserted (ins), or also
+# deleted (del).
+sub await_statistics
+{
+	my ($change) = @_;
+
+	wait_until(
+		"it is told of all jobs ($change)",
+		sub {
+			value($site, 'SELECT pg_reload_conf()');
+			return value(
+				$site, qq{
+				SELECT n_tup_$change = (SELECT last_value
+					FROM power_action.event_event_id_seq)
+				FROM pg_stat_user_tables
+				WHERE schemaname = 'power_action' AND relname = 'job'}) eq 't';
+		});
+	return;
+}
+
 # Statements of the extension: how often, buffers, text.
 sub statements
 {
@@ -131,17 +163,21 @@ sub statements
 # Where it goes, of the last round.
 my @report;
 
-# What the function makes the extension do, for so many actions.  All but the
-# number of statements is for each action.
+# What the function makes the extension do, for so many actions, whose jobs are
+# inserted (ins) or, in the end, deleted (del).  All but the number of statements
+# is for each action.
 sub measure
 {
-	my ($what, $actions, $function) = @_;
+	my ($what, $actions, $change, $function) = @_;
 	my %sum = map { $_ => 0 } qw(statements buffers wal commit index dead);
 
 	value($site, 'SELECT pg_stat_statements_reset()');
+	my $buffers = buffers();
 	my $from = wal_end();
 	$function->();
+	await_statistics($change);
 	my $to = wal_end();
+	$sum{buffers} = (buffers() - $buffers) / $actions;
 
 	push @report, "$what, $actions actions", '    calls    each  buffers';
 	for (statements())
@@ -152,7 +188,6 @@ sub measure
 		  sprintf '%9d %7.3f %8.2f  %s', $calls, $calls / $actions,
 		  $buffers / $actions, $text =~ s/OPERATOR\(pg_catalog\.(\S+)\)/$1/gr;
 		$sum{statements} += $calls;
-		$sum{buffers} += $buffers / $actions;
 	}
 	push @report, '  records    each    bytes';
 	for (wal_records($from, $to))
@@ -226,15 +261,12 @@ sub queue_and_drain
 
 	value($site, 'VACUUM');
 	my $worker = freeze_worker();
-	my %request = measure("request, $form form", $queued,
+	my %request = measure("request, $form form", $queued, 'ins',
 		sub { value($site, $sql) });
 	my %outcome = measure(
 		"outcome, $form form",
-		$queued,
-		sub {
-			kill 'CONT', $worker or die "no process $worker\n";
-			finish_all($site);
-		});
+		$queued, 'del',
+		sub { kill 'CONT', $worker or die "no process $worker\n" });
 
 	my $statements = $request{statements};
 	counted(
@@ -270,7 +302,7 @@ sub do_alone
 
 sub count_alone
 {
-	my %alone = measure('alone', $alone, sub { do_alone($alone) });
+	my %alone = measure('alone', $alone, 'del', sub { do_alone($alone) });
 
 	counted('alone: statements', $alone{statements} / $alone);
 	counted('alone: bytes of WAL, with commits', $alone{wal} + $alone{commit});
@@ -320,6 +352,7 @@ do_alone(10);
 for my $round (1 .. $rounds)
 {
 	@report = ();
+	await_statistics('del');
 	queue_and_drain('scalar');
 	queue_and_drain('array');
 	count_alone();
