@@ -201,7 +201,9 @@ typedef struct InstancePlace
 static const char *
 status_of(const InstancePlace *instance)
 {
-	return pa_power_state_name(instance->change->instance_states[instance->number]);
+	const int  *states = instance->change->instance_states;
+
+	return pa_power_state_name(states[instance->number]);
 }
 
 /* False if the instance is not where it was. */

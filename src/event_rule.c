@@ -238,38 +238,38 @@ check_values(const Event *event)
 			 (DatumGetInt32(event->value[PA_EVENT_INSTANCES_DONE]) >= 0 &&
 			  (!is_set(event, PA_EVENT_INSTANCES_TOTAL) ||
 			   DatumGetInt32(event->value[PA_EVENT_INSTANCES_DONE]) <=
-			   DatumGetInt32(event->value[PA_EVENT_INSTANCES_TOTAL])))), "instances",
+			   DatumGetInt32(event->value[PA_EVENT_INSTANCES_TOTAL])))),
+			"instances",
 			"instances_done is between 0 and instances_total");
 }
 
-void
+bool
 pa_event_rule_require(const Datum *values, const bool *nulls)
 {
-	Event		event = {values, nulls};
-
-	check_words(&event);
-	check_status(&event);
-	check_values(&event);
-}
-
-Datum
-pa_event_rule_check(PG_FUNCTION_ARGS)
-{
+	/* the NOT NULLs of the table come first, as long as they are there */
 	static const int not_null[] = {
 		PA_EVENT_ID, PA_EVENT_ACTION, PA_EVENT_CLUSTER_ID,
 		PA_EVENT_TRIGGERED_BY, PA_EVENT_STATUS, PA_EVENT_AGENT_RESULT,
 		PA_EVENT_REQUESTED_AT, PA_EVENT_ATTEMPTS
 	};
+	Event		event = {values, nulls};
+
+	for (size_t i = 0; i < lengthof(not_null); i++)
+		if (nulls[not_null[i]])
+			return false;
+
+	check_words(&event);
+	check_status(&event);
+	check_values(&event);
+	return true;
+}
+
+Datum
+pa_event_rule_check(PG_FUNCTION_ARGS)
+{
 	Datum		values[PA_EVENT_COLUMNS];
 	bool		nulls[PA_EVENT_COLUMNS];
 
 	read_event(PG_GETARG_HEAPTUPLEHEADER(0), values, nulls);
-
-	/* the NOT NULLs of the table come first, but others may call this, too */
-	for (size_t i = 0; i < lengthof(not_null); i++)
-		if (nulls[not_null[i]])
-			PG_RETURN_BOOL(false);
-
-	pa_event_rule_require(values, nulls);
-	PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(pa_event_rule_require(values, nulls));
 }

@@ -19,9 +19,9 @@
 extern Datum pa_event_rule_check(PG_FUNCTION_ARGS);
 
 /*
- * The same of the columns of a row (enum PaEventColumn), without a null where
- * the table forbids it.
+ * The same of the columns of a row (enum PaEventColumn).  False if one is null
+ * that must not be.
  */
-extern void pa_event_rule_require(const Datum *values, const bool *nulls);
+extern bool pa_event_rule_require(const Datum *values, const bool *nulls);
 
 #endif							/* PA_EVENT_RULE_H */

@@ -16,7 +16,7 @@ static PaTable cluster_table = {
 	.columns = pa_cluster_columns,
 	.column_count = PA_CLUSTER_COLUMNS,
 	.command = CMD_SELECT,
-	.index_columns = {PA_CLUSTER_ID},
+	.index_columns = {{PA_CLUSTER_ID}},
 	.index_column_count = 1,
 	.key_columns = 1
 };
@@ -26,7 +26,7 @@ static PaTable account_table = {
 	.columns = pa_account_columns,
 	.column_count = PA_ACCOUNT_COLUMNS,
 	.command = CMD_SELECT,
-	.index_columns = {PA_ACCOUNT_NAME},
+	.index_columns = {{PA_ACCOUNT_NAME}},
 	.index_column_count = 1,
 	.key_columns = 1
 };
@@ -36,7 +36,7 @@ static PaTable instance_table = {
 	.columns = pa_instance_columns,
 	.column_count = PA_INSTANCE_COLUMNS,
 	.command = CMD_SELECT,
-	.index_columns = {PA_INSTANCE_CLUSTER_ID, PA_INSTANCE_ID},
+	.index_columns = {{PA_INSTANCE_CLUSTER_ID}, {PA_INSTANCE_ID}},
 	.index_column_count = 2,
 	.key_columns = 1
 };
@@ -96,14 +96,4 @@ pa_inventory_reader_find(PaInventoryReader *reader, const text *cluster_id)
 		return false;
 	pa_reader_seek(&reader->instances, &key);
 	return true;
-}
-
-bool
-pa_inventory_reader_terminated(const PaRowReader *reader, int column)
-{
-	static const char word[] = "terminated";
-	const text *status = DatumGetTextPP(reader->values[column]);
-
-	return VARSIZE_ANY_EXHDR(status) == sizeof(word) - 1 &&
-		memcmp(VARDATA_ANY(status), word, sizeof(word) - 1) == 0;
 }

@@ -31,8 +31,4 @@ extern void pa_inventory_reader_end(PaInventoryReader *reader);
 extern bool pa_inventory_reader_find(PaInventoryReader *reader,
 									 const text *cluster_id);
 
-/* Is a status in the row that was read last "terminated"? */
-extern bool pa_inventory_reader_terminated(const PaRowReader *reader,
-										   int column);
-
 #endif							/* PA_INVENTORY_READER_H */

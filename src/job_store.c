@@ -369,6 +369,15 @@ take_event(PaJobDetail *job, const PaRowReader *reader)
 	job->event_row = reader->slot->tts_tid;
 }
 
+static bool
+is_own(const Datum *job)
+{
+	return DatumGetInt64(job[PA_JOB_ORIGIN_SYSTEM]) ==
+		DatumGetInt64(origin_system) &&
+		DatumGetObjectId(job[PA_JOB_ORIGIN_DATABASE]) ==
+		DatumGetObjectId(origin_database);
+}
+
 /* Those of one cluster, in their order. */
 static List *
 take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
@@ -384,8 +393,7 @@ take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
 		/* in the order of due_at */
 		if (DatumGetTimestampTz(jobs->values[PA_JOB_DUE_AT]) > now)
 			break;
-		if (jobs->values[PA_JOB_ORIGIN_SYSTEM] != origin_system ||
-			jobs->values[PA_JOB_ORIGIN_DATABASE] != origin_database)
+		if (!is_own(jobs->values))
 			continue;
 		job = palloc(sizeof(PaJobDetail));
 		take_job(job, jobs, cluster_id);
@@ -412,7 +420,12 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 		.column_count = PA_JOB_COLUMNS,
 		.command = CMD_SELECT,
 		.index = "job_cluster_idx",
-		.index_columns = {PA_JOB_CLUSTER_ID, PA_JOB_DUE_AT, PA_JOB_EVENT_ID},
+		.index_columns = {
+			{PA_JOB_CLUSTER_ID},
+			{PA_JOB_DUE_AT,
+			"GREATEST(due_at, '-infinity'::timestamp with time zone)"},
+			{PA_JOB_EVENT_ID, "(event_id + 0)"}
+		},
 		.index_column_count = 3,
 		.key_columns = 1
 	};
@@ -421,7 +434,7 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 		.columns = pa_event_columns,
 		.column_count = PA_EVENT_COLUMNS,
 		.command = CMD_SELECT,
-		.index_columns = {PA_EVENT_ID},
+		.index_columns = {{PA_EVENT_ID}},
 		.index_column_count = 1,
 		.key_columns = 1
 	};

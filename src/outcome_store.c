@@ -161,7 +161,8 @@ write_retries(PaOutcome **outcomes, int count)
 	 PA_COLUMN(PA_EVENT_ERROR_MESSAGE) | PA_COLUMN(PA_EVENT_ATTEMPTS) | \
 	 PA_COLUMN(PA_EVENT_STARTED_AT) | PA_COLUMN(PA_EVENT_FINISHED_AT) | \
 	 PA_COLUMN(PA_EVENT_SUPERSEDED_BY) | PA_COLUMN(PA_EVENT_CANCELLED_BY) | \
-	 PA_COLUMN(PA_EVENT_CANCEL_REASON) | PA_COLUMN(PA_EVENT_INSTANCES_TOTAL) | \
+	 PA_COLUMN(PA_EVENT_CANCEL_REASON) | \
+	 PA_COLUMN(PA_EVENT_INSTANCES_TOTAL) | \
 	 PA_COLUMN(PA_EVENT_INSTANCES_DONE) | PA_COLUMN(PA_EVENT_INSTANCES_FAILED))
 
 static PaTable event_table = {
@@ -222,13 +223,15 @@ set_event(PaRowWriter *row, const PaOutcome *o)
 					  Int32GetDatum(o->instances_done));
 	pa_writer_set_null(row, PA_EVENT_INSTANCES_FAILED);
 	if (o->instances_failed)
+	{
+		char	   *array = unconstify(char *, o->instances_failed);
+
 		pa_writer_set(row, PA_EVENT_INSTANCES_FAILED,
-					  OidInputFunctionCall(F_ARRAY_IN,
-										   unconstify(char *, o->instances_failed),
-										   TEXTOID, -1));
+					  OidInputFunctionCall(F_ARRAY_IN, array, TEXTOID, -1));
+	}
 }
 
-/* Events that are where they were; returns how many others there are, which. */
+/* Events that are where they were; returns how many others there are. */
 static int
 write_events_in_place(PaOutcome **outcomes, int count, PaOutcome **others)
 {

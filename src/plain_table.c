@@ -12,21 +12,23 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodes.h"
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "plain_table.h"
@@ -50,6 +52,13 @@ forget_table(Datum arg, Oid relation)
 			table->relation = InvalidOid;
 }
 
+/* Some function has changed: it may be one of ours. */
+static void
+forget_functions(Datum arg, int cache, uint32 hash)
+{
+	forget_table(arg, InvalidOid);
+}
+
 static void
 register_table(PaTable *table)
 {
@@ -59,7 +68,10 @@ register_table(PaTable *table)
 		if (known == table)
 			return;
 	if (!registered)
+	{
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+	}
 	registered = true;
 	table->next_known = known_tables;
 	known_tables = table;
@@ -76,6 +88,7 @@ has_our_columns(const PaTable *table, TupleDesc descriptor)
 
 		if (attribute->attisdropped || attribute->attgenerated != '\0' ||
 			attribute->atttypid != table->columns[c].type ||
+			attribute->atttypmod != -1 ||
 			strcmp(NameStr(attribute->attname), table->columns[c].name) != 0)
 			return false;
 	}
@@ -88,6 +101,8 @@ trigger_is_idle(const PaTable *table, const Trigger *trigger)
 {
 	FmgrInfo	function;
 
+	if (trigger->tgenabled == TRIGGER_DISABLED)
+		return true;
 	if (trigger->tgisinternal)
 		switch (RI_FKey_trigger_type(trigger->tgfoid))
 		{
@@ -107,8 +122,11 @@ trigger_is_idle(const PaTable *table, const Trigger *trigger)
 }
 
 static bool
-has_idle_triggers(const PaTable *table, const TriggerDesc *triggers)
+has_idle_triggers(const PaTable *table, Relation relation)
 {
+	/* a copy: looking functions up may make those of the relation anew */
+	const TriggerDesc *triggers = CopyTriggerDesc(relation->trigdesc);
+
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (!trigger_is_idle(table, &triggers->triggers[i]))
 			return false;
@@ -188,60 +206,67 @@ is_plain(const PaTable *table, Relation relation)
 		class->relam != HEAP_TABLE_AM_OID ||
 		class->relispartition || class->relhassubclass ||
 		class->relforcerowsecurity ||
-		!pa_compat_owns_table(RelationGetRelid(relation), GetUserId()) ||
 		!has_our_columns(table, RelationGetDescr(relation)))
 		return false;
 	return table->command == CMD_SELECT ||
 		(relation->rd_rules == NULL &&
-		 has_idle_triggers(table, relation->trigdesc) &&
+		 has_idle_triggers(table, relation) &&
 		 (table->command != CMD_UPDATE || !updates_keys(table, relation)) &&
 		 (table->command != CMD_INSERT ||
 		  has_our_defaults(table, RelationGetDescr(relation)->constr)));
 }
 
-/* Is an expression made of this column, and of no other? */
 static bool
-is_of_column(Node *expression, int column)
-{
-	Bitmapset  *columns = NULL;
-	int			member;
-
-	pull_varattnos(expression, 1, &columns);
-	return bms_get_singleton_member(columns, &member) &&
-		member == column + 1 - FirstLowInvalidHeapAttributeNumber;
-}
-
-static bool
-has_our_index_columns(const PaTable *table, Relation index)
+has_our_index_columns(const PaTable *table, Relation relation, Relation index)
 {
 	List	   *expressions = RelationGetIndexExpressions(index);
 	ListCell   *expression = list_head(expressions);
+	List	   *context;
 
 	if (index->rd_index->indnkeyatts != table->index_column_count)
 		return false;
+	context = deparse_context_for(RelationGetRelationName(relation),
+								  RelationGetRelid(relation));
 	for (int i = 0; i < table->index_column_count; i++)
 	{
-		int			column = table->index_columns[i];
+		const PaIndexColumn *ours = &table->index_columns[i];
 
 		/* rows are read in its order */
 		if (index->rd_indoption[i] != 0)
 			return false;
-		if (index->rd_index->indkey.values[i] != 0)
+		if (ours->expression == NULL)
 		{
-			if (index->rd_index->indkey.values[i] != column + 1)
+			if (index->rd_index->indkey.values[i] != ours->column + 1)
 				return false;
 			continue;
 		}
-		if (!is_of_column(lfirst(expression), column))
+		if (index->rd_index->indkey.values[i] != 0 ||
+			strcmp(deparse_expression(lfirst(expression), context, false,
+									  false), ours->expression) != 0)
 			return false;
 		expression = lnext(expressions, expression);
 	}
 	return true;
 }
 
+static bool
+has_our_order(const PaTable *table, Relation index)
+{
+	for (int i = 0; i < table->index_column_count; i++)
+	{
+		Oid			type = table->columns[table->index_columns[i].column].type;
+		Oid			usual = GetDefaultOpClass(type, BTREE_AM_OID);
+
+		if (index->rd_opfamily[i] != get_opclass_family(usual) ||
+			(type == TEXTOID && index->rd_indcollation[i] != C_COLLATION_OID))
+			return false;
+	}
+	return true;
+}
+
 /* Is this our index, and can it be asked by row_reader? */
 static bool
-is_our_index(const PaTable *table, Relation index)
+is_our_index(const PaTable *table, Relation relation, Relation index)
 {
 	const FormData_pg_index *form = index->rd_index;
 
@@ -249,21 +274,10 @@ is_our_index(const PaTable *table, Relation index)
 		strcmp(RelationGetRelationName(index), table->index) != 0 :
 		!form->indisprimary)
 		return false;
-	if (!form->indisvalid || index->rd_rel->relam != BTREE_AM_OID ||
-		RelationGetIndexPredicate(index) != NIL ||
-		!has_our_index_columns(table, index))
-		return false;
-	for (int i = 0; i < table->key_columns; i++)
-	{
-		bool		is_text =
-			table->columns[table->index_columns[i]].type == TEXTOID;
-
-		if (index->rd_opfamily[i] != (is_text ? TEXT_BTREE_FAM_OID :
-									  INTEGER_BTREE_FAM_OID) ||
-			(is_text && index->rd_indcollation[i] != C_COLLATION_OID))
-			return false;
-	}
-	return true;
+	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+		RelationGetIndexPredicate(index) == NIL &&
+		has_our_order(table, index) &&
+		has_our_index_columns(table, relation, index);
 }
 
 static Oid
@@ -276,7 +290,7 @@ find_index(const PaTable *table, Relation relation)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (is_our_index(table, index))
+		if (is_our_index(table, relation, index))
 			found = RelationGetRelid(index);
 		index_close(index, NoLock);
 	}
@@ -330,23 +344,43 @@ examine(PaTable *table, Relation relation)
 		RelationGetRelid(relation) : InvalidOid;
 }
 
+/* What the statement would ask for. */
+static bool
+may_be_used(const PaTable *table, Oid relation)
+{
+	AclMode		wanted = ACL_SELECT;
+
+	if (table->command == CMD_INSERT)
+		wanted = ACL_INSERT;
+	else if (table->command == CMD_UPDATE)
+		wanted |= ACL_UPDATE;
+	else if (table->command == CMD_DELETE)
+		wanted |= ACL_DELETE;
+	/* policies are not for owners */
+	return pa_compat_owns_table(relation, GetUserId()) &&
+		pg_class_aclmask(relation, GetUserId(), wanted, ACLMASK_ALL) == wanted;
+}
+
 Relation
 pa_table_open(PaTable *table)
 {
-	Oid			schema = get_namespace_oid("power_action", true);
-	Oid			oid = get_relname_relid(table->name, schema);
+	RangeVar	name = {
+		.type = T_RangeVar,
+		.schemaname = "power_action",
+		.relname = unconstify(char *, table->name),
+		.relpersistence = RELPERSISTENCE_PERMANENT
+	};
 	Relation	relation;
 
-	/* a statement says what is missing */
-	if (!OidIsValid(oid))
-		return NULL;
-
 	/* what was changed before it could be locked is learnt here */
-	relation = table_open(oid, table->command == CMD_SELECT ?
-						  AccessShareLock : RowExclusiveLock);
-	if (table->relation != oid)
+	relation = table_openrv_extended(&name, table->command == CMD_SELECT ?
+									 AccessShareLock : RowExclusiveLock, true);
+	/* a statement says what is missing */
+	if (relation == NULL)
+		return NULL;
+	if (table->relation != RelationGetRelid(relation))
 		examine(table, relation);
-	if (!table->plain)
+	if (!table->plain || !may_be_used(table, RelationGetRelid(relation)))
 	{
 		table_close(relation, NoLock);
 		return NULL;
@@ -361,4 +395,14 @@ pa_table_push_snapshot(void)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+bool
+pa_table_is_word(Datum value, const char *word)
+{
+	const text *is = DatumGetTextPP(value);
+	size_t		length = strlen(word);
+
+	return VARSIZE_ANY_EXHDR(is) == length &&
+		memcmp(VARDATA_ANY(is), word, length) == 0;
 }

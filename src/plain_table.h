@@ -26,6 +26,12 @@
 
 #define PA_COLUMN(column)	(UINT64CONST(1) << (column))
 
+typedef struct PaIndexColumn
+{
+	int			column;
+	const char *expression;		/* of it, as PostgreSQL shows it; or NULL */
+} PaIndexColumn;
+
 /*
  * What one place of the sources does with a table: a static variable.
  * Columns are counted from 0, as enum PaEventColumn and its like do.
@@ -39,11 +45,10 @@ typedef struct PaTable
 
 	/*
 	 * Of CMD_SELECT: the index, or NULL for that of the primary key, of what
-	 * columns, or expressions of one column each, it is made, and how many of
-	 * these, from the first, are looked up.
+	 * it is made, and how many of these, from the first, are looked up.
 	 */
 	const char *index;
-	int			index_columns[PA_TABLE_INDEX_COLUMNS];
+	PaIndexColumn index_columns[PA_TABLE_INDEX_COLUMNS];
 	int			index_column_count;
 	int			key_columns;
 	uint64		written;		/* of CMD_UPDATE: PA_COLUMN of each */
@@ -57,7 +62,7 @@ typedef struct PaTable
 	 * NULL if there is none.
 	 */
 	PGFunction	check;
-	void		(*check_columns) (const Datum *values, const bool *nulls);
+	bool		(*check_columns) (const Datum *values, const bool *nulls);
 
 	/* what was found out about it, until it is altered */
 	Oid			relation;		/* InvalidOid: nothing */
@@ -70,11 +75,15 @@ typedef struct PaTable
 
 /*
  * Opens the table, locked until the end of the transaction as the command
- * needs it.  NULL if it is not as it was made.
+ * needs it.  NULL if it is not as it was made, or the current user, who is the
+ * owner of the extension, may not do that to it.
  */
 extern Relation pa_table_open(PaTable *table);
 
 /* As a statement does it: sees what this transaction has done before. */
 extern void pa_table_push_snapshot(void);
+
+/* Is a text, which is not null, this word? */
+extern bool pa_table_is_word(Datum value, const char *word);
 
 #endif							/* PA_PLAIN_TABLE_H */

@@ -10,7 +10,6 @@
 #include "catalog/pg_type.h"
 
 #include "request_item.h"
-#include "store_plan.h"
 
 int
 pa_request_item_compare_ids(const text *one, const text *other)
@@ -24,9 +23,12 @@ pa_request_item_compare_ids(const text *one, const text *other)
 }
 
 PaRequestItem *
-pa_request_item_find(const text *cluster_id, PaRequestItem **sorted,
-					 int count)
+pa_request_item_of_row(const PaRow *row, int column, PaRequestItem **sorted,
+					   int count)
 {
+	bool		isnull;
+	text	   *cluster_id = DatumGetTextPP(pa_row_value(row, column,
+														  &isnull));
 	int			low = 0;
 	int			high = count - 1;
 

@@ -9,6 +9,7 @@
 #define PA_REQUEST_ITEM_H
 
 #include "datatype/timestamp.h"
+#include "store_plan.h"
 #include "words.h"
 
 /* What all clusters of one call have in common. */
@@ -51,9 +52,13 @@ typedef struct PaRequestItem
 /* Order of cluster ids: bytewise, less than 0, 0 or greater. */
 extern int	pa_request_item_compare_ids(const text *one, const text *other);
 
-/* The item of a cluster; they are in that order.  It must be there. */
-extern PaRequestItem *pa_request_item_find(const text *cluster_id,
-										   PaRequestItem **sorted, int count);
+/*
+ * The item of the cluster whose id is in a column of a row; they are in that
+ * order.  It must be there.
+ */
+extern PaRequestItem *pa_request_item_of_row(const PaRow *row, int column,
+											 PaRequestItem **sorted,
+											 int count);
 
 /* text[] of the cluster ids */
 extern Datum pa_request_item_ids(PaRequestItem **items, int count);

@@ -34,15 +34,6 @@
  * while a table is empty would read all of it later.
  */
 
-static text *
-copy_text(const PaRow *row, int column)
-{
-	bool		isnull;
-	Datum		value = pa_row_value(row, column, &isnull);
-
-	return isnull ? NULL : DatumGetTextPCopy(value);
-}
-
 static bool
 text_equal(const text *one, const text *other)
 {
@@ -51,16 +42,6 @@ text_equal(const text *one, const text *other)
 	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
 		memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
 			   VARSIZE_ANY_EXHDR(one)) == 0;
-}
-
-/* The item of the cluster that is the second column of a row. */
-static PaRequestItem *
-item_of_row(const PaRow *row, PaRequestItem **sorted, int count)
-{
-	bool		isnull;
-
-	return pa_request_item_find(DatumGetTextPP(pa_row_value(row, 2, &isnull)),
-								sorted, count);
 }
 
 /* Address of the client; it does not change while the session lives. */
@@ -204,8 +185,10 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[EXPIRES_AT] = TimestampTzGetDatum(request->expires_at);
 	nulls[EXPIRES_AT] = TIMESTAMP_NOT_FINITE(request->expires_at) ? 'n' : ' ';
 	values[PRIORITY] = Int16GetDatum(request->priority);
-	values[REQUEST_KEY] = optional_text(request->request_key, &nulls[REQUEST_KEY]);
-	values[DUE_AT] = TimestampTzGetDatum(Max(requested_at, request->not_before));
+	values[REQUEST_KEY] = optional_text(request->request_key,
+										&nulls[REQUEST_KEY]);
+	values[DUE_AT] = TimestampTzGetDatum(Max(requested_at,
+											 request->not_before));
 	values[ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
 }
@@ -405,7 +388,8 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 	pa_inventory_inserting_requests = true;
 	PG_TRY();
 	{
-		pa_plan_execute_given(plan, values, nulls, one ? NULL : &given, &result);
+		pa_plan_execute_given(plan, values, nulls, one ? NULL : &given,
+							  &result);
 	}
 	PG_FINALLY();
 	{
@@ -414,8 +398,12 @@ insert_events(const PaRequest *request, PaRequestItem **items,
 	PG_END_TRY();
 
 	for (uint64 i = 0; i < result.count; i++)
-		item_of_row(&result.rows[i], sorted, sorted_count)->event_id =
-			pa_row_int64(&result.rows[i], 1);
+	{
+		const PaRow *row = &result.rows[i];
+
+		pa_request_item_of_row(row, 2, sorted, sorted_count)->event_id =
+			pa_row_int64(row, 1);
+	}
 	pa_plan_finish(&result);
 	if (!one)
 		pa_given_end(&given);
@@ -430,9 +418,9 @@ check_same_arguments(const PaRequest *request, const PaRow *row,
 
 	if (strcmp(pa_row_text(row, 4), pa_action_name(request->action)) != 0)
 		differs = "action";
-	else if (!text_equal(copy_text(row, 5), request->triggered_by))
+	else if (!text_equal(pa_row_copy_text(row, 5), request->triggered_by))
 		differs = "triggered_by";
-	else if (!text_equal(copy_text(row, 6), request->description))
+	else if (!text_equal(pa_row_copy_text(row, 6), request->description))
 		differs = "description";
 	else if (pa_row_timestamp(row, 7, DT_NOBEGIN) != request->not_before)
 		differs = "not_before";
@@ -490,7 +478,8 @@ take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
-		PaRequestItem *item = item_of_row(row, sorted, sorted_count);
+		PaRequestItem *item = pa_request_item_of_row(row, 2, sorted,
+													 sorted_count);
 
 		item->event_id = pa_row_int64(row, 1);
 		item->repeated = true;

@@ -18,25 +18,6 @@
 #include "request_target.h"
 #include "store_plan.h"
 
-static text *
-copy_text(const PaRow *row, int column)
-{
-	bool		isnull;
-	Datum		value = pa_row_value(row, column, &isnull);
-
-	return isnull ? NULL : DatumGetTextPCopy(value);
-}
-
-/* The item of the cluster that a row begins with. */
-static PaRequestItem *
-item_of_row(const PaRow *row, PaRequestItem **sorted, int count)
-{
-	bool		isnull;
-
-	return pa_request_item_find(DatumGetTextPP(pa_row_value(row, 1, &isnull)),
-								sorted, count);
-}
-
 /* As the caller: which of the clusters row-level security lets him see. */
 static void
 find_visible(PaRequestItem **sorted, int count)
@@ -51,7 +32,8 @@ find_visible(PaRequestItem **sorted, int count)
 
 	pa_plan_execute_given(&plan, &argument, NULL, NULL, &result);
 	for (uint64 i = 0; i < result.count; i++)
-		item_of_row(&result.rows[i], sorted, count)->found = true;
+		pa_request_item_of_row(&result.rows[i], 1, sorted,
+							   count)->found = true;
 	pa_plan_finish(&result);
 }
 
@@ -86,11 +68,11 @@ query_clusters(PaRequestItem **visible, int count,
 	for (uint64 i = 0; i < result.count; i++)
 	{
 		const PaRow *row = &result.rows[i];
-		PaRequestItem *item = item_of_row(row, visible, count);
+		PaRequestItem *item = pa_request_item_of_row(row, 1, visible, count);
 
-		item->cluster_name = copy_text(row, 2);
-		item->account_name = copy_text(row, 3);
-		item->server_name = copy_text(row, 4);
+		item->cluster_name = pa_row_copy_text(row, 2);
+		item->account_name = pa_row_copy_text(row, 3);
+		item->server_name = pa_row_copy_text(row, 4);
 		item->terminated = pa_row_bool(row, 5);
 		item->instances_live = (int) pa_row_int64(row, 6);
 		item->may_operate = pa_inventory_operates(accounts,
@@ -110,13 +92,13 @@ take_cluster(PaRequestItem *item, PaInventoryReader *reader,
 	item->account_name = DatumGetTextPCopy(cluster[PA_CLUSTER_ACCOUNT_NAME]);
 	item->server_name =
 		DatumGetTextPCopy(reader->accounts.values[PA_ACCOUNT_SERVER_NAME]);
-	item->terminated = pa_inventory_reader_terminated(&reader->clusters,
-													  PA_CLUSTER_STATUS);
+	item->terminated = pa_table_is_word(cluster[PA_CLUSTER_STATUS],
+										"terminated");
 	item->may_operate = pa_inventory_operates(accounts, item->account_name);
 	item->instances_live = 0;
 	while (pa_reader_next(&reader->instances))
-		if (!pa_inventory_reader_terminated(&reader->instances,
-											PA_INSTANCE_STATUS))
+		if (!pa_table_is_word(reader->instances.values[PA_INSTANCE_STATUS],
+							  "terminated"))
 			item->instances_live++;
 }
 

@@ -18,7 +18,7 @@
  */
 extern void pa_request_target_find(PaRequestItem **sorted, int count);
 
-/* Id of a visible cluster of that name, as the caller; NULL if there is none. */
+/* Id of a visible cluster of that name, as the caller; NULL for none. */
 extern char *pa_request_target_id_of_name(const text *name);
 
 #endif							/* PA_REQUEST_TARGET_H */

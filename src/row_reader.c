@@ -11,6 +11,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
@@ -58,10 +59,12 @@ pa_reader_seek(PaRowReader *reader, const Datum *keys)
 
 	for (int c = 0; c < table->key_columns; c++)
 	{
-		bool		is_text = table->columns[table->index_columns[c]].type == TEXTOID;
+		const PaColumn *column =
+			&table->columns[table->index_columns[c].column];
+		bool		is_text = column->type == TEXTOID;
 
-		ScanKeyEntryInitialize(&scan_keys[c], 0, c + 1, BTEqualStrategyNumber,
-							   InvalidOid,
+		ScanKeyEntryInitialize(&scan_keys[c], 0, (AttrNumber) (c + 1),
+							   BTEqualStrategyNumber, InvalidOid,
 							   is_text ? C_COLLATION_OID : InvalidOid,
 							   is_text ? F_TEXTEQ : F_INT8EQ, keys[c]);
 	}
@@ -71,6 +74,7 @@ pa_reader_seek(PaRowReader *reader, const Datum *keys)
 bool
 pa_reader_next(PaRowReader *reader)
 {
+	CHECK_FOR_INTERRUPTS();
 	if (!index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot))
 		return false;
 	slot_getallattrs(reader->slot);

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
@@ -69,8 +70,9 @@ pa_writer_begin(PaRowWriter *writer, PaTable *table)
 }
 
 /*
- * The constraints of a row that is to be written.  Those of the table are read
- * and compiled anew each time that it is opened, ours only if it is broken.
+ * The constraints of a row that is to be written.  CHECKs of the table are
+ * read and compiled anew each time that it is opened; if there is none but
+ * ours, that can be spared.
  */
 static void
 check_row(PaRowWriter *writer, TupleTableSlot *row)
@@ -85,9 +87,8 @@ check_row(PaRowWriter *writer, TupleTableSlot *row)
 	for (int c = 0; c < table->column_count && table->only_check; c++)
 		null_forbidden |= row->tts_isnull[c] &&
 			TupleDescAttr(descriptor, c)->attnotnull;
-	if (table->only_check && !null_forbidden)
-		table->check_columns(row->tts_values, row->tts_isnull);
-	else
+	if (!table->only_check || null_forbidden ||
+		!table->check_columns(row->tts_values, row->tts_isnull))
 		ExecConstraints(writer->result, row, writer->estate);
 }
 
@@ -207,6 +208,7 @@ pa_writer_fetch(PaRowWriter *writer, const ItemPointerData *row_id)
 {
 	ItemPointerData place = *row_id;
 
+	CHECK_FOR_INTERRUPTS();
 	/* the values that were set for the row before */
 	ResetPerTupleExprContext(writer->estate);
 
@@ -228,14 +230,8 @@ pa_writer_fetch(PaRowWriter *writer, const ItemPointerData *row_id)
 bool
 pa_writer_has_text(PaRowWriter *writer, int column, const char *value)
 {
-	size_t		length = strlen(value);
-	const text *has;
-
-	if (writer->old->tts_isnull[column])
-		return false;
-	has = DatumGetTextPP(writer->old->tts_values[column]);
-	return VARSIZE_ANY_EXHDR(has) == length &&
-		memcmp(VARDATA_ANY(has), value, length) == 0;
+	return !writer->old->tts_isnull[column] &&
+		pa_table_is_word(writer->old->tts_values[column], value);
 }
 
 bool
@@ -309,6 +305,7 @@ pa_writer_start_row(PaRowWriter *writer)
 {
 	TupleTableSlot **row;
 
+	CHECK_FOR_INTERRUPTS();
 	if (writer->row_count == PA_WRITER_MAX_ROWS)
 		flush_rows(writer);
 	row = &writer->rows[writer->row_count];

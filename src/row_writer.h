@@ -46,7 +46,7 @@ extern bool pa_writer_begin(PaRowWriter *writer, PaTable *table);
 /* What is written can be seen from here on. */
 extern void pa_writer_end(PaRowWriter *writer);
 
-/* Values of the row to come, valid until it is written. */
+/* Values of the row to come. */
 extern void pa_writer_set(PaRowWriter *writer, int column, Datum value);
 extern void pa_writer_set_null(PaRowWriter *writer, int column);
 /* NULL: null */

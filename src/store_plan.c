@@ -313,6 +313,15 @@ pa_row_text(const PaRow *row, int column)
 	return TextDatumGetCString(value);
 }
 
+text *
+pa_row_copy_text(const PaRow *row, int column)
+{
+	bool		isnull;
+	Datum		value = pa_row_value(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPCopy(value);
+}
+
 int16
 pa_row_int16(const PaRow *row, int column)
 {
@@ -386,11 +395,6 @@ pa_array(const Datum *values, const bool *isnull, int count, Oid element_type)
 			length = 4;
 			by_value = true;
 			align = TYPALIGN_INT;
-			break;
-		case TIDOID:
-			length = sizeof(ItemPointerData);
-			by_value = false;
-			align = TYPALIGN_SHORT;
 			break;
 		case INT8OID:
 		case TIMESTAMPTZOID:

@@ -125,6 +125,7 @@ extern Datum pa_row_value(const PaRow *row, int column, bool *isnull);
 extern bool pa_row_is_null(const PaRow *row, int column);
 extern bool pa_row_bool(const PaRow *row, int column);
 extern char *pa_row_text(const PaRow *row, int column);
+extern text *pa_row_copy_text(const PaRow *row, int column);
 extern int16 pa_row_int16(const PaRow *row, int column);
 extern int32 pa_row_int32(const PaRow *row, int column);
 extern int64 pa_row_int64(const PaRow *row, int column);

@@ -82,8 +82,8 @@ read_target(PaTarget *target, PaInventoryReader *reader, Instances *instances)
 	PaRowReader *instance = &reader->instances;
 
 	target->found = true;
-	target->terminated = pa_inventory_reader_terminated(cluster,
-														PA_CLUSTER_STATUS);
+	target->terminated = pa_table_is_word(cluster->values[PA_CLUSTER_STATUS],
+										  "terminated");
 	target->region = TextDatumGetCString(cluster->values[PA_CLUSTER_REGION]);
 	target->account_name =
 		TextDatumGetCString(account->values[PA_ACCOUNT_NAME]);
@@ -93,7 +93,8 @@ read_target(PaTarget *target, PaInventoryReader *reader, Instances *instances)
 	target->row = cluster->slot->tts_tid;
 
 	while (pa_reader_next(instance))
-		if (!pa_inventory_reader_terminated(instance, PA_INSTANCE_STATUS))
+		if (!pa_table_is_word(instance->values[PA_INSTANCE_STATUS],
+							  "terminated"))
 			add_instance(instances,
 						 TextDatumGetCString(instance->values[PA_INSTANCE_ID]),
 						 instance->slot->tts_tid);
