@@ -77,20 +77,26 @@ altered(
 	q{CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
 		(GREATEST(due_at, '-infinity'::timestamptz)), (event_id + 0))});
 
-# in another order: what is due tomorrow comes first
-my $tomorrow = request_for_later();
-value($site, 'DROP INDEX power_action.job_cluster_idx;
-	CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
-		(GREATEST(due_at, \'-infinity\'::timestamptz)) DESC, (event_id + 0))');
-my $to = next_state();
-act();
-is(results(), success($to) . ', 1 job', 'an index of job has another order');
-$state = $to;
-value($site, 'DROP INDEX power_action.job_cluster_idx;
-	CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
-		(GREATEST(due_at, \'-infinity\'::timestamptz)), (event_id + 0))');
-cancel($tomorrow);
-is_plain('the index has its order again');
+# in another order, or of something else: what is due tomorrow comes first
+for my $column (
+	q{(GREATEST(due_at, '-infinity'::timestamptz)) DESC},
+	q{(GREATEST(due_at, 'infinity'::timestamptz))})
+{
+	my $tomorrow = request_for_later();
+
+	value($site, "DROP INDEX power_action.job_cluster_idx;
+		CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
+			$column, (event_id + 0))");
+	my $to = next_state();
+	act();
+	is(results(), success($to) . ', 1 job', "an index of job has $column");
+	$state = $to;
+	value($site, 'DROP INDEX power_action.job_cluster_idx;
+		CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
+			(GREATEST(due_at, \'-infinity\'::timestamptz)), (event_id + 0))');
+	cancel($tomorrow);
+	is_plain('the index is again what it was');
+}
 
 # ----------------------------------------------------------------------
 # Tables that inherit
@@ -101,7 +107,7 @@ is_plain('the index has its order again');
 value($site, "CREATE TABLE owned.instance () INHERITS (power_action.instance);
 	INSERT INTO owned.instance (cluster_id, instance_id, status)
 		VALUES ('one', 'i-3', '$state')");
-$to = next_state();
+my $to = next_state();
 act();
 is( results(), "3 success|confirmed|1|2, 1 success|confirmed|1|3, 4 $to|agent, 9 $to",
 	'a table that inherits from instance: what is in it is of the cluster');
@@ -147,6 +153,20 @@ for my $table (qw(cluster instance))
 		"4 failed|confirmed|database|42501|1|2, 4 $state|agent, 8 $state",
 		"policies of $table that are for the owner: all fail");
 }
+for my $table (qw(event job))
+{
+	value($site, "REVOKE INSERT ON power_action.$table FROM $owner");
+	is(refused($_), '42501', "$table may not be inserted into: $_ is refused")
+	  for (q{'one'}, $array);
+	value($site, "GRANT INSERT ON power_action.$table TO $owner");
+}
+in_flight();
+value($site, "REVOKE UPDATE ON power_action.instance FROM $owner");
+land();
+value($site, "GRANT UPDATE ON power_action.instance TO $owner");
+is( results(),
+	"4 failed|confirmed|database|42501|1|2, 4 $state|agent, 8 $state",
+	'instances may not be updated: all fail');
 value($site, 'ALTER TABLE power_action.event FORCE ROW LEVEL SECURITY');
 is(refused(qq{$_, description => 'forbidden'}), '42501',
 	"policies of event that are for the owner: $_ is refused")
@@ -156,6 +176,27 @@ value($site, "
 	DROP POLICY of_owner ON power_action.event;
 	ALTER ROLE $owner SUPERUSER");
 is_plain('policies are gone');
+
+# ----------------------------------------------------------------------
+# Functions
+# ----------------------------------------------------------------------
+
+altered(
+	'another function of our trigger',
+	q{CREATE OR REPLACE FUNCTION power_action.keep_instance_status()
+		RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			NEW.labels := '{"by": "the owner"}';
+			RETURN NEW;
+		END $$},
+	q{CREATE OR REPLACE FUNCTION power_action.keep_instance_status()
+		RETURNS trigger LANGUAGE C
+		AS '$libdir/power_action', 'pa_inventory_keep_instance_status'},
+	sub {
+		is( value($site, q{SELECT count(*) FROM power_action.instance
+				WHERE labels->>'by' = 'the owner'}),
+			8, 'is heeded');
+	});
 
 # ----------------------------------------------------------------------
 # Publications
