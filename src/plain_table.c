@@ -364,9 +364,10 @@ may_be_used(const PaTable *table, Oid relation)
 Relation
 pa_table_open(PaTable *table)
 {
+	static char schema[] = "power_action";
 	RangeVar	name = {
 		.type = T_RangeVar,
-		.schemaname = "power_action",
+		.schemaname = schema,
 		.relname = unconstify(char *, table->name),
 		.relpersistence = RELPERSISTENCE_PERMANENT
 	};
