@@ -41,7 +41,7 @@ bench_memory()
 	agent_stop thinking
 
 	number=$(scaled 50000)
-	if [ -n "$quick" ]; then last=8; fi
+	if [ -n "$quick" ]; then last=4; fi
 	database flat
 	inventory "$number" 1
 	for ((round = 1; round <= last; round++)); do
