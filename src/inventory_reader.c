@@ -7,7 +7,8 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
+#include "catalog/pg_collation.h"
+#include "utils/fmgrprotos.h"
 
 #include "inventory_reader.h"
 
@@ -17,8 +18,7 @@ static PaTable cluster_table = {
 	.column_count = PA_CLUSTER_COLUMNS,
 	.command = CMD_SELECT,
 	.index_columns = {{PA_CLUSTER_ID}},
-	.index_column_count = 1,
-	.key_columns = 1
+	.index_column_count = 1
 };
 
 static PaTable account_table = {
@@ -27,8 +27,7 @@ static PaTable account_table = {
 	.column_count = PA_ACCOUNT_COLUMNS,
 	.command = CMD_SELECT,
 	.index_columns = {{PA_ACCOUNT_NAME}},
-	.index_column_count = 1,
-	.key_columns = 1
+	.index_column_count = 1
 };
 
 static PaTable instance_table = {
@@ -37,8 +36,7 @@ static PaTable instance_table = {
 	.column_count = PA_INSTANCE_COLUMNS,
 	.command = CMD_SELECT,
 	.index_columns = {{PA_INSTANCE_CLUSTER_ID}, {PA_INSTANCE_ID}},
-	.index_column_count = 2,
-	.key_columns = 1
+	.index_column_count = 2
 };
 
 bool
@@ -65,14 +63,14 @@ pa_inventory_reader_end(PaInventoryReader *reader)
 	pa_reader_end(&reader->clusters);
 }
 
+/* Is this the account that was read last? */
 static bool
-text_equal(Datum one, Datum other)
+is_account(const PaInventoryReader *reader, Datum account_name)
 {
-	const text *a = DatumGetTextPP(one);
-	const text *b = DatumGetTextPP(other);
+	Datum		last = reader->accounts.values[PA_ACCOUNT_NAME];
 
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, last,
+												account_name));
 }
 
 bool
@@ -81,19 +79,18 @@ pa_inventory_reader_find(PaInventoryReader *reader, const text *cluster_id)
 	Datum		key = PointerGetDatum(cluster_id);
 	Datum		account_name;
 
-	pa_reader_seek(&reader->clusters, &key);
+	pa_reader_seek(&reader->clusters, key);
 	if (!pa_reader_next(&reader->clusters))
 		return false;
 
 	account_name = reader->clusters.values[PA_CLUSTER_ACCOUNT_NAME];
-	if (!reader->account_read ||
-		!text_equal(reader->accounts.values[PA_ACCOUNT_NAME], account_name))
+	if (!reader->account_read || !is_account(reader, account_name))
 	{
-		pa_reader_seek(&reader->accounts, &account_name);
+		pa_reader_seek(&reader->accounts, account_name);
 		reader->account_read = pa_reader_next(&reader->accounts);
 	}
 	if (!reader->account_read)
 		return false;
-	pa_reader_seek(&reader->instances, &key);
+	pa_reader_seek(&reader->instances, key);
 	return true;
 }

@@ -385,7 +385,7 @@ take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
 {
 	Datum		key = CStringGetTextDatum(cluster_id);
 
-	pa_reader_seek(jobs, &key);
+	pa_reader_seek(jobs, key);
 	while (limit > 0 && pa_reader_next(jobs))
 	{
 		PaJobDetail *job;
@@ -398,7 +398,7 @@ take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
 		job = palloc(sizeof(PaJobDetail));
 		take_job(job, jobs, cluster_id);
 		clear_event(job);
-		pa_reader_seek(events, &jobs->values[PA_JOB_EVENT_ID]);
+		pa_reader_seek(events, jobs->values[PA_JOB_EVENT_ID]);
 		if (pa_reader_next(events))
 			take_event(job, events);
 		else
@@ -426,8 +426,7 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 			"GREATEST(due_at, '-infinity'::timestamp with time zone)"},
 			{PA_JOB_EVENT_ID, "(event_id + 0)"}
 		},
-		.index_column_count = 3,
-		.key_columns = 1
+		.index_column_count = 3
 	};
 	static PaTable event_table = {
 		.name = "event",
@@ -435,8 +434,7 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 		.column_count = PA_EVENT_COLUMNS,
 		.command = CMD_SELECT,
 		.index_columns = {{PA_EVENT_ID}},
-		.index_column_count = 1,
-		.key_columns = 1
+		.index_column_count = 1
 	};
 	PaRowReader jobs;
 	PaRowReader events;

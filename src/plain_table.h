@@ -44,13 +44,12 @@ typedef struct PaTable
 	CmdType		command;
 
 	/*
-	 * Of CMD_SELECT: the index, or NULL for that of the primary key, of what
-	 * it is made, and how many of these, from the first, are looked up.
+	 * Of CMD_SELECT: the index, or NULL for that of the primary key, and of
+	 * what it is made.  The first column, a text or bigint, is looked up.
 	 */
 	const char *index;
 	PaIndexColumn index_columns[PA_TABLE_INDEX_COLUMNS];
 	int			index_column_count;
-	int			key_columns;
 	uint64		written;		/* of CMD_UPDATE: PA_COLUMN of each */
 	int			identity;		/* of CMD_INSERT: column, or -1 */
 

@@ -37,8 +37,7 @@ pa_reader_begin(PaRowReader *reader, PaTable *table)
 	reader->values = reader->slot->tts_values;
 	reader->nulls = reader->slot->tts_isnull;
 	reader->scan = pa_compat_index_beginscan(reader->relation, reader->index,
-											 GetActiveSnapshot(),
-											 table->key_columns);
+											 GetActiveSnapshot(), 1);
 	return true;
 }
 
@@ -52,23 +51,17 @@ pa_reader_end(PaRowReader *reader)
 }
 
 void
-pa_reader_seek(PaRowReader *reader, const Datum *keys)
+pa_reader_seek(PaRowReader *reader, Datum key)
 {
 	const PaTable *table = reader->table;
-	ScanKeyData scan_keys[PA_TABLE_INDEX_COLUMNS];
+	bool		is_text =
+		table->columns[table->index_columns[0].column].type == TEXTOID;
+	ScanKeyData scan_key;
 
-	for (int c = 0; c < table->key_columns; c++)
-	{
-		const PaColumn *column =
-			&table->columns[table->index_columns[c].column];
-		bool		is_text = column->type == TEXTOID;
-
-		ScanKeyEntryInitialize(&scan_keys[c], 0, (AttrNumber) (c + 1),
-							   BTEqualStrategyNumber, InvalidOid,
-							   is_text ? C_COLLATION_OID : InvalidOid,
-							   is_text ? F_TEXTEQ : F_INT8EQ, keys[c]);
-	}
-	index_rescan(reader->scan, scan_keys, table->key_columns, NULL, 0);
+	ScanKeyEntryInitialize(&scan_key, 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   is_text ? C_COLLATION_OID : InvalidOid,
+						   is_text ? F_TEXTEQ : F_INT8EQ, key);
+	index_rescan(reader->scan, &scan_key, 1, NULL, 0);
 }
 
 bool

@@ -36,11 +36,8 @@ typedef struct PaRowReader
 extern bool pa_reader_begin(PaRowReader *reader, PaTable *table);
 extern void pa_reader_end(PaRowReader *reader);
 
-/*
- * From now on the rows with these values of the columns that are looked up, in
- * the order of the index.
- */
-extern void pa_reader_seek(PaRowReader *reader, const Datum *keys);
+/* From now on the rows with this key, in the order of the index. */
+extern void pa_reader_seek(PaRowReader *reader, Datum key);
 
 /* The next of them; false if there is none. */
 extern bool pa_reader_next(PaRowReader *reader);
