@@ -199,7 +199,7 @@ CREATE TABLE power_action.event (
 	error_source text,
 	error_code text,
 	error_message text,
-	requested_by name NOT NULL,
+	requested_by text COLLATE "C" NOT NULL,
 	client_addr inet,
 	application_name text,
 	requested_at timestamptz NOT NULL,

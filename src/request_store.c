@@ -74,6 +74,12 @@ client_address(bool *isnull)
 }
 
 static Datum
+session_user_name(void)
+{
+	return CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
+}
+
+static Datum
 optional_text(const text *value, char *null)
 {
 	*null = value ? ' ' : 'n';
@@ -119,7 +125,7 @@ optional_text(const text *value, char *null)
 	"SELECT e.event_id, e.cluster_id FROM e"
 
 #define REQUEST_TYPES \
-	TEXTOID, TEXTOID, TEXTOID, NAMEOID, INETOID, TEXTOID, TIMESTAMPTZOID, \
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, INETOID, TEXTOID, TIMESTAMPTZOID, \
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT2OID, TEXTOID, TIMESTAMPTZOID, \
 	INT8OID, OIDOID
 #define ONE_TYPES \
@@ -174,8 +180,7 @@ request_arguments(const PaRequest *request, Datum *values, char *nulls)
 	values[0] = CStringGetTextDatum(pa_action_name(request->action));
 	values[1] = PointerGetDatum(request->triggered_by);
 	values[2] = optional_text(request->description, &nulls[2]);
-	values[3] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
-	values[3] = DirectFunctionCall1(namein, values[3]);
+	values[3] = session_user_name();
 	values[4] = client_address(&isnull);
 	nulls[4] = isnull ? 'n' : ' ';
 	values[5] = CStringGetTextDatum(application_name ? application_name : "");
@@ -449,7 +454,7 @@ check_same_arguments(const PaRequest *request, const PaRow *row,
 	"AND e.cluster_id OPERATOR(pg_catalog.=) ANY ($3) " \
 	"AND (e.account_name IS NOT NULL) OPERATOR(pg_catalog.=) $4"
 #define REPEATED_TYPES \
-	4, {NAMEOID, TEXTOID, TEXTARRAYOID, BOOLOID}, PA_PLANNER_LOOK_UPS
+	4, {TEXTOID, TEXTOID, TEXTARRAYOID, BOOLOID}, PA_PLANNER_LOOK_UPS
 
 /* a plan for each user who runs it: what row-level security adds is kept */
 static PaPlan repeated_as_caller = {REPEATED_EVENTS, REPEATED_TYPES};
@@ -469,8 +474,7 @@ take_repeated(PaPlan *plan, const PaRequest *request, PaRequestItem **items,
 
 	if (count == 0)
 		return;
-	values[0] = CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false));
-	values[0] = DirectFunctionCall1(namein, values[0]);
+	values[0] = session_user_name();
 	values[1] = PointerGetDatum(request->request_key);
 	values[2] = pa_request_item_ids(items, count);
 	values[3] = BoolGetDatum(existed);

@@ -36,7 +36,7 @@ const PaColumn pa_event_columns[PA_EVENT_COLUMNS] = {
 	{"description", TEXTOID}, {"status", TEXTOID},
 	{"agent_result", TEXTOID, "none"}, {"error_source", TEXTOID},
 	{"error_code", TEXTOID}, {"error_message", TEXTOID},
-	{"requested_by", NAMEOID}, {"client_addr", INETOID},
+	{"requested_by", TEXTOID}, {"client_addr", INETOID},
 	{"application_name", TEXTOID}, {"requested_at", TIMESTAMPTZOID},
 	{"not_before", TIMESTAMPTZOID}, {"expires_at", TIMESTAMPTZOID},
 	{"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},

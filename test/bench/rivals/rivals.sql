@@ -46,7 +46,7 @@ CREATE TABLE rival.event (
 	error_source text,
 	error_code text,
 	error_message text,
-	requested_by name NOT NULL DEFAULT session_user,
+	requested_by text COLLATE "C" NOT NULL DEFAULT session_user,
 	client_addr inet,
 	application_name text,
 	requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
