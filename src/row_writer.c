@@ -92,25 +92,50 @@ check_row(PaRowWriter *writer, TupleTableSlot *row)
 		ExecConstraints(writer->result, row, writer->estate);
 }
 
-/* Entries of a row that is where no index knows it. */
 static void
-insert_index_entries(PaRowWriter *writer, TupleTableSlot *row,
-					 PaIndexUpdate which)
+open_indexes(PaRowWriter *writer)
 {
 	MemoryContext caller;
 
-	if (!writer->indexes_open)
-	{
-		caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-		ExecOpenIndices(writer->result, false);
-		MemoryContextSwitchTo(caller);
-		writer->indexes_open = true;
-	}
+	if (writer->indexes_open)
+		return;
+	caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	ExecOpenIndices(writer->result, false);
+	MemoryContextSwitchTo(caller);
+	writer->indexes_open = true;
+}
+
+/* Entries of a row that is where no index knows it. */
+static void
+insert_entries(PaRowWriter *writer, TupleTableSlot *row, PaIndexUpdate which)
+{
+	open_indexes(writer);
 	if (writer->result->ri_NumIndices > 0)
 		list_free(pa_compat_insert_index_entries(writer->result, row,
-												 writer->estate,
-												 writer->table->command ==
-												 CMD_UPDATE, which));
+												 writer->estate, true, which));
+}
+
+/* Those of the new rows, one index after the other: its pages are at hand. */
+static void
+insert_all_entries(PaRowWriter *writer)
+{
+	ResultRelInfo one;
+
+	open_indexes(writer);
+	one = *writer->result;
+	one.ri_NumIndices = 1;
+	for (int i = 0; i < writer->result->ri_NumIndices; i++)
+	{
+		one.ri_IndexRelationDescs = &writer->result->ri_IndexRelationDescs[i];
+		one.ri_IndexRelationInfo = &writer->result->ri_IndexRelationInfo[i];
+		for (int r = 0; r < writer->row_count; r++)
+		{
+			list_free(pa_compat_insert_index_entries(&one, writer->rows[r],
+													 writer->estate, false,
+													 PA_INDEX_UPDATE_ALL));
+			ResetPerTupleExprContext(writer->estate);
+		}
+	}
 }
 
 static void
@@ -131,12 +156,9 @@ flush_rows(PaRowWriter *writer)
 	MemoryContextSwitchTo(caller);
 	ResetPerTupleExprContext(writer->estate);
 
+	insert_all_entries(writer);
 	for (int i = 0; i < writer->row_count; i++)
-	{
-		insert_index_entries(writer, writer->rows[i], PA_INDEX_UPDATE_ALL);
-		ResetPerTupleExprContext(writer->estate);
 		ExecClearTuple(writer->rows[i]);
-	}
 	writer->row_count = 0;
 }
 
@@ -280,7 +302,7 @@ pa_writer_update(PaRowWriter *writer)
 								GetActiveSnapshot(), InvalidSnapshot, true,
 								&failure, &mode, &indexes);
 	if (result == TM_Ok && indexes != PA_INDEX_UPDATE_NONE)
-		insert_index_entries(writer, writer->new, indexes);
+		insert_entries(writer, writer->new, indexes);
 	return result == TM_Ok;
 }
 
