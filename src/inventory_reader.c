@@ -73,13 +73,21 @@ is_account(const PaInventoryReader *reader, Datum account_name)
 												account_name));
 }
 
-bool
-pa_inventory_reader_find(PaInventoryReader *reader, const text *cluster_id)
+void
+pa_inventory_reader_set_clusters(PaInventoryReader *reader,
+								 const Datum *cluster_ids, int count,
+								 bool secretly)
 {
-	Datum		key = PointerGetDatum(cluster_id);
+	pa_reader_set_keys(&reader->clusters, cluster_ids, count, !secretly);
+	pa_reader_set_keys(&reader->instances, cluster_ids, count, !secretly);
+}
+
+bool
+pa_inventory_reader_find(PaInventoryReader *reader, int position)
+{
 	Datum		account_name;
 
-	pa_reader_seek(&reader->clusters, key);
+	pa_reader_seek_key(&reader->clusters, position);
 	if (!pa_reader_next(&reader->clusters))
 		return false;
 
@@ -91,6 +99,6 @@ pa_inventory_reader_find(PaInventoryReader *reader, const text *cluster_id)
 	}
 	if (!reader->account_read)
 		return false;
-	pa_reader_seek(&reader->instances, key);
+	pa_reader_seek_key(&reader->instances, position);
 	return true;
 }

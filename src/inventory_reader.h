@@ -25,10 +25,18 @@ extern bool pa_inventory_reader_begin(PaInventoryReader *reader);
 extern void pa_inventory_reader_end(PaInventoryReader *reader);
 
 /*
- * Reads a cluster and its account; then its instances are the next rows of
+ * Clusters, one at least, that will be read one after the other: all different,
+ * in bytewise order.  With "secretly" the time it takes does not depend on
+ * which others there are between them.
+ */
+extern void pa_inventory_reader_set_clusters(PaInventoryReader *reader,
+											 const Datum *cluster_ids,
+											 int count, bool secretly);
+
+/*
+ * Reads one of them and its account; then its instances are the next rows of
  * "instances".  False if one of the two does not exist.
  */
-extern bool pa_inventory_reader_find(PaInventoryReader *reader,
-									 const text *cluster_id);
+extern bool pa_inventory_reader_find(PaInventoryReader *reader, int position);
 
 #endif							/* PA_INVENTORY_READER_H */

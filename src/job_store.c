@@ -378,14 +378,11 @@ is_own(const Datum *job)
 		DatumGetObjectId(origin_database);
 }
 
-/* Those of one cluster, in their order. */
+/* Those of one cluster, as far as they are due. */
 static List *
-take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
-			 const char *cluster_id, TimestampTz now, int limit)
+take_cluster(List *list, PaRowReader *jobs, const char *cluster_id,
+			 TimestampTz now, int limit)
 {
-	Datum		key = CStringGetTextDatum(cluster_id);
-
-	pa_reader_seek(jobs, key);
 	while (limit > 0 && pa_reader_next(jobs))
 	{
 		PaJobDetail *job;
@@ -397,16 +394,52 @@ take_cluster(List *list, PaRowReader *jobs, PaRowReader *events,
 			continue;
 		job = palloc(sizeof(PaJobDetail));
 		take_job(job, jobs, cluster_id);
-		clear_event(job);
-		pa_reader_seek(events, jobs->values[PA_JOB_EVENT_ID]);
-		if (pa_reader_next(events))
-			take_event(job, events);
-		else
-			job->triggered_by = job->description = pstrdup("");
 		list = lappend(list, job);
 		limit--;
 	}
 	return list;
+}
+
+static int
+compare_event_ids(const ListCell *one, const ListCell *other)
+{
+	int64		id = ((PaJobDetail *) lfirst(one))->place.event_id;
+	int64		other_id = ((PaJobDetail *) lfirst(other))->place.event_id;
+
+	return id < other_id ? -1 : id > other_id;
+}
+
+/* Sorts the jobs by their events and adds what is read of these. */
+static void
+take_events(List *jobs, PaRowReader *events)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * list_length(jobs));
+	ListCell   *cell;
+
+	if (jobs == NIL)
+		return;
+	list_sort(jobs, compare_event_ids);
+	foreach(cell, jobs)
+		ids[foreach_current_index(cell)] =
+			Int64GetDatum(((PaJobDetail *) lfirst(cell))->place.event_id);
+	pa_reader_set_keys(events, ids, list_length(jobs), true);
+	foreach(cell, jobs)
+	{
+		PaJobDetail *job = lfirst(cell);
+
+		clear_event(job);
+		pa_reader_seek_key(events, foreach_current_index(cell));
+		if (pa_reader_next(events))
+			take_event(job, events);
+		else
+			job->triggered_by = job->description = pstrdup("");
+	}
+}
+
+static int
+compare_texts(const void *one, const void *other)
+{
+	return strcmp(*(char *const *) one, *(char *const *) other);
 }
 
 /* False: a table is not as it was made. */
@@ -438,6 +471,8 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 	};
 	PaRowReader jobs;
 	PaRowReader events;
+	char	  **sorted = palloc(sizeof(char *) * count);
+	Datum	   *keys = palloc(sizeof(Datum) * count);
 
 	if (!pa_reader_begin(&jobs, &job_table))
 		return false;
@@ -447,9 +482,17 @@ read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
 		return false;
 	}
 	*list = NIL;
+	memcpy(sorted, cluster_ids, sizeof(char *) * count);
+	qsort(sorted, count, sizeof(char *), compare_texts);
 	for (int i = 0; i < count; i++)
-		*list = take_cluster(*list, &jobs, &events, cluster_ids[i], now,
-							 limit);
+		keys[i] = CStringGetTextDatum(sorted[i]);
+	pa_reader_set_keys(&jobs, keys, count, true);
+	for (int i = 0; i < count; i++)
+	{
+		pa_reader_seek_key(&jobs, i);
+		*list = take_cluster(*list, &jobs, sorted[i], now, limit);
+	}
+	take_events(*list, &events);
 	pa_reader_end(&events);
 	pa_reader_end(&jobs);
 	return true;

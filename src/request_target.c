@@ -113,6 +113,7 @@ read_clusters(PaRequestItem **sorted, int count,
 {
 	PaRequestItem **visible = palloc(sizeof(PaRequestItem *) * count);
 	int			visible_count = 0;
+	Datum	   *cluster_ids;
 	PaInventoryReader reader;
 	Oid			user;
 	int			context;
@@ -127,11 +128,18 @@ read_clusters(PaRequestItem **sorted, int count,
 	pa_inventory_become_owner(&user, &context);
 	pa_table_push_snapshot();
 	begun = pa_inventory_reader_begin(&reader);
-	for (int i = 0; i < visible_count && begun; i++)
-		if (pa_inventory_reader_find(&reader, visible[i]->cluster_id))
-			take_cluster(visible[i], &reader, accounts);
 	if (begun)
+	{
+		cluster_ids = palloc(sizeof(Datum) * visible_count);
+		for (int i = 0; i < visible_count; i++)
+			cluster_ids[i] = PointerGetDatum(visible[i]->cluster_id);
+		pa_inventory_reader_set_clusters(&reader, cluster_ids, visible_count,
+										 !accounts->all);
+		for (int i = 0; i < visible_count; i++)
+			if (pa_inventory_reader_find(&reader, i))
+				take_cluster(visible[i], &reader, accounts);
 		pa_inventory_reader_end(&reader);
+	}
 	PopActiveSnapshot();
 	if (!begun)
 		query_clusters(visible, visible_count, accounts);

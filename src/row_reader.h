@@ -30,6 +30,14 @@ typedef struct PaRowReader
 	TupleTableSlot *slot;
 	Datum	   *values;			/* of the row that was read last, */
 	bool	   *nulls;			/* valid until the next one is */
+
+	bool		is_text;		/* the key, else it is a bigint */
+	const Datum *keys;			/* of pa_reader_set_keys */
+	Datum		key;			/* whose rows are read */
+	bool		going_on;		/* entries are read one after the other */
+	bool		at_entry;		/* one that belongs to a later key */
+	bool		at_end;			/* no more entries */
+	int			run;			/* entries of keys since there was a gap */
 } PaRowReader;
 
 /* False: nothing was begun, because the table is not as it was made. */
@@ -38,6 +46,17 @@ extern void pa_reader_end(PaRowReader *reader);
 
 /* From now on the rows with this key, in the order of the index. */
 extern void pa_reader_seek(PaRowReader *reader, Datum key);
+
+/*
+ * Keys, one at least, that will be sought one after the other.  They are all
+ * different, in ascending order (texts bytewise), and stay until then.  With
+ * "together" what lies between them in the index may be passed over.
+ */
+extern void pa_reader_set_keys(PaRowReader *reader, const Datum *keys,
+							   int count, bool together);
+
+/* The same as pa_reader_seek; "position" only grows. */
+extern void pa_reader_seek_key(PaRowReader *reader, int position);
 
 /* The next of them; false if there is none. */
 extern bool pa_reader_next(PaRowReader *reader);

@@ -102,18 +102,42 @@ read_target(PaTarget *target, PaInventoryReader *reader, Instances *instances)
 		take_instances(target, instances);
 }
 
-static bool
-read_in_place(PaTarget *targets, const Datum *cluster_ids, int count)
+/* A cluster id as it was given, and where. */
+typedef struct Named
 {
+	const char *cluster_id;
+	int			position;
+} Named;
+
+static int
+compare_named(const void *one, const void *other)
+{
+	return strcmp(((const Named *) one)->cluster_id,
+				  ((const Named *) other)->cluster_id);
+}
+
+static bool
+read_in_place(PaTarget *targets, char **cluster_ids, int count)
+{
+	Named	   *named = palloc(sizeof(Named) * count);
+	Datum	   *keys = palloc(sizeof(Datum) * count);
 	PaInventoryReader reader;
 	Instances	instances = {NULL, 0, 0};
 
 	if (!pa_inventory_reader_begin(&reader))
 		return false;
 	for (int i = 0; i < count; i++)
-		if (pa_inventory_reader_find(&reader,
-									 DatumGetTextPP(cluster_ids[i])))
-			read_target(&targets[i], &reader, &instances);
+	{
+		named[i].cluster_id = cluster_ids[i];
+		named[i].position = i;
+	}
+	qsort(named, count, sizeof(Named), compare_named);
+	for (int i = 0; i < count; i++)
+		keys[i] = CStringGetTextDatum(named[i].cluster_id);
+	pa_inventory_reader_set_clusters(&reader, keys, count, false);
+	for (int i = 0; i < count; i++)
+		if (pa_inventory_reader_find(&reader, i))
+			read_target(&targets[named[i].position], &reader, &instances);
 	pa_inventory_reader_end(&reader);
 	return true;
 }
@@ -190,13 +214,14 @@ PaTarget *
 pa_target_store_read(char **cluster_ids, int count)
 {
 	PaTarget   *targets = palloc0(sizeof(PaTarget) * count);
-	Datum	   *ids = palloc(sizeof(Datum) * count);
+	Datum	   *ids;
 	Datum		argument;
 
+	if (read_in_place(targets, cluster_ids, count))
+		return targets;
+	ids = palloc(sizeof(Datum) * count);
 	for (int i = 0; i < count; i++)
 		ids[i] = CStringGetTextDatum(cluster_ids[i]);
-	if (read_in_place(targets, ids, count))
-		return targets;
 	argument = pa_array(ids, NULL, count, TEXTOID);
 	read_clusters(targets, argument);
 	read_instances(targets, argument);
