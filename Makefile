@@ -81,9 +81,11 @@ require = $(if $(shell $(1) >/dev/null 2>&1 && echo yes),,\
 ifneq ($(filter-out clean distclean maintainer-clean uninstall,\
 	$(or $(MAKECMDGOALS),all)),)
 $(call require,command -v $(CC),no C compiler ($(CC)))
+$(call require,command -v $(CXX),no C++ compiler ($(CXX)))
 $(call require,command -v protoc-c,protoc-c not found)
 $(call require,command -v pkg-config,pkg-config not found)
 $(call require,pkg-config grpc,the gRPC core library (libgrpc) is missing)
+$(call require,pkg-config absl_synchronization,the library Abseil is missing)
 $(call require,pkg-config libssl libcrypto,the headers of OpenSSL (libssl-dev) are missing)
 $(call require,pkg-config libprotobuf-c,the library protobuf-c is missing)
 $(call require,pkg-config inih,the library inih is missing)
@@ -188,6 +190,7 @@ endif
 ifeq ($(SANITIZE),fuzz)
 # libFuzzer comes with clang.
 CC = clang
+CXX = clang++
 warnings += -Wno-unknown-warning-option
 endif
 
@@ -196,13 +199,15 @@ program_cflags = -std=gnu11 -g $(if $(SANITIZE),-O1,-O2) $(warnings) \
 	-Wno-format-truncation -fno-omit-frame-pointer -fstack-protector-strong \
 	-fPIE $(sanitize_flags)
 xml_cppflags := $(shell pkg-config --cflags libxml-2.0 2>/dev/null)
+program_cxxflags = $(filter-out -std=% -Wmissing-prototypes,$(program_cflags)) \
+	-fno-exceptions -fno-rtti $(shell pkg-config --cflags absl_synchronization 2>/dev/null)
 program_cppflags = $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) \
 	-Isrc -Ibuild/proto $(xml_cppflags) -MMD -MP
 program_ldflags = -pie -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed \
 	$(sanitize_flags)
 # Of what pkg-config says, only these: the rest of it is gRPC's own.
 program_libs := $(shell pkg-config --libs-only-L grpc libprotobuf-c libseccomp 2>/dev/null) \
-	-lgrpc -lgpr -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lmicrohttpd -lssl -lcrypto -lsystemd \
+	-lgrpc -lgpr -labsl_synchronization -lprotobuf-c -lseccomp -linih -lcurl -lxml2 -ljansson -lsqlite3 -lmicrohttpd -lssl -lcrypto -lsystemd \
 	$(if $(without_libvirt),,-lvirt)
 
 courier_program = $(variant)/power_action_courier
@@ -225,7 +230,7 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	$(libvirt_objects))
 # What both programs use.
 shared_objects = $(patsubst %,$(variant)/src/program/%.o,\
-	bearer clock file memory pem scheduling secret utf8)
+	bearer clock file memory mutexes pem scheduling secret utf8)
 # The pure files of the ground floor serve the programs and the extension.
 pure_objects = $(patsubst %,$(variant)/src/%.o,\
 	backoff file_rule frame_format status_code target verdict words)
@@ -234,6 +239,10 @@ proto_objects = $(patsubst %,$(variant)/proto/%.pb-c.o,agent courier health)
 $(variant)/%.o: %.c | $(proto_headers)
 	@mkdir -p $(@D)
 	$(CC) $(program_cflags) $(program_cppflags) -c -o $@ $<
+
+$(variant)/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(program_cxxflags) $(program_cppflags) -c -o $@ $<
 
 $(variant)/proto/%.o: build/proto/%.c build/proto/%.h
 	@mkdir -p $(@D)

@@ -24,6 +24,7 @@
 #include "notify.h"
 #include "options.h"
 #include "program/memory.h"
+#include "program/mutexes.h"
 #include "program/scheduling.h"
 #include "provider_router.h"
 #include "store.h"
@@ -340,6 +341,7 @@ main(int argc, char **argv)
 	{
 		block_signals();
 		pa_scheduling_batch();
+		pa_mutexes_stay_plain();
 		gpr_set_log_function(log_core);
 		grpc_init();
 		if (!run(&options, problem, sizeof(problem)))

@@ -35,6 +35,7 @@
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "program/mutexes.h"
 #include "program/scheduling.h"
 #include "sandbox.h"
 #include "server.h"
@@ -295,6 +296,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* before it starts threads, and before it may not */
 	pa_scheduling_batch();
+	pa_mutexes_stay_plain();
 	pa_sandbox_harden(OBSERVER);
 	if (address != NULL)
 		socket = accept_one(address);
