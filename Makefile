@@ -121,7 +121,7 @@ OBJS = $(patsubst %,src/%.o,\
 	agent_option agent_server apply argument backoff claim clock \
 	cluster_store courier_link database_hooks dispatch ending event_rule event_store extension_info \
 	file_rule frame_format inventory inventory_reader \
-	job_store launcher outcome outcome_store \
+	job_reader job_store launcher outcome outcome_store \
 	phase plain_table power_action queue queue_job request request_item request_store \
 	request_target row_reader row_writer settings \
 	shared_state stats status_code store_plan table_layout target target_store \

@@ -17,8 +17,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "job_reader.h"
 #include "job_store.h"
-#include "row_reader.h"
 #include "store_plan.h"
 
 /* parameters 1 and 2 of every statement that reads jobs */
@@ -60,6 +60,7 @@ pa_job_store_set_origin(uint64 system_identifier, Oid database)
 {
 	origin_system = Int64GetDatum((int64) system_identifier);
 	origin_database = ObjectIdGetDatum(database);
+	pa_job_reader_set_origin(system_identifier, database);
 }
 
 static void
@@ -77,18 +78,6 @@ read_place(const PaRow *row, int first, PaJobPlace *place)
 
 #define PLACE_WIDTH 8
 
-/* What is known of a job without its event, or before that is read. */
-static void
-clear_event(PaJobDetail *job)
-{
-	job->action = PA_ACTION_INVALID;
-	job->agent_result = PA_RESULT_NONE;
-	job->attempts = 0;
-	job->started_at = DT_NOBEGIN;
-	job->requested_at = DT_NOBEGIN;
-	ItemPointerSetInvalid(&job->event_row);
-}
-
 static void
 read_detail(const PaRow *row, int first, PaJobDetail *job)
 {
@@ -98,7 +87,7 @@ read_detail(const PaRow *row, int first, PaJobDetail *job)
 	read_place(row, first, &job->place);
 	first += PLACE_WIDTH;
 	job->retry_at = pa_row_timestamp(row, first, DT_NOBEGIN);
-	clear_event(job);
+	pa_job_reader_clear_event(job);
 	action = pa_row_text(row, first + 1);
 	if (action)
 	{
@@ -208,7 +197,10 @@ pa_job_store_places(PaEventRange range, int limit)
 	Datum		values[] = {origin_system, origin_database,
 		Int64GetDatum(range.low), Int64GetDatum(range.high),
 	Int32GetDatum(limit)};
+	List	   *list;
 
+	if (pa_job_reader_places(range, limit, &list))
+		return list;
 	return pa_plan_list(&plan, values, NULL, collect_place);
 }
 
@@ -272,6 +264,8 @@ pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 	PaResult	result;
 	List	   *places = NIL;
 
+	if (pa_job_reader_lanes(lanes, count, now, &places))
+		return places;
 	for (int c = 0; c < 6; c++)
 		columns[c] = palloc(sizeof(Datum) * count);
 	for (int i = 0; i < count; i++)
@@ -311,193 +305,6 @@ pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 	return places;
 }
 
-/*
- * Jobs of clusters without statements, as long as the tables are as they were
- * made
- */
-
-static char *
-text_or_empty(const PaRowReader *reader, int column)
-{
-	return reader->nulls[column] ? pstrdup("") :
-		TextDatumGetCString(reader->values[column]);
-}
-
-static TimestampTz
-time_or(const PaRowReader *reader, int column, TimestampTz null_value)
-{
-	return reader->nulls[column] ? null_value :
-		DatumGetTimestampTz(reader->values[column]);
-}
-
-static void
-take_job(PaJobDetail *job, const PaRowReader *reader, const char *cluster_id)
-{
-	const Datum *values = reader->values;
-
-	job->place.event_id = DatumGetInt64(values[PA_JOB_EVENT_ID]);
-	job->place.cluster_id = pstrdup(cluster_id);
-	job->place.lane.server_name =
-		TextDatumGetCString(values[PA_JOB_SERVER_NAME]);
-	job->place.lane.account_name =
-		TextDatumGetCString(values[PA_JOB_ACCOUNT_NAME]);
-	job->place.lane.priority = DatumGetInt16(values[PA_JOB_PRIORITY]);
-	job->place.due_at = DatumGetTimestampTz(values[PA_JOB_DUE_AT]);
-	job->place.not_before = time_or(reader, PA_JOB_NOT_BEFORE, DT_NOBEGIN);
-	job->place.expires_at = time_or(reader, PA_JOB_EXPIRES_AT, DT_NOEND);
-	job->retry_at = time_or(reader, PA_JOB_RETRY_AT, DT_NOBEGIN);
-	job->job_row = reader->slot->tts_tid;
-}
-
-static void
-take_event(PaJobDetail *job, const PaRowReader *reader)
-{
-	const Datum *values = reader->values;
-	char		word[32];
-
-	text_to_cstring_buffer(DatumGetTextPP(values[PA_EVENT_ACTION]), word,
-						   sizeof(word));
-	job->action = pa_action_from_name(word);
-	text_to_cstring_buffer(DatumGetTextPP(values[PA_EVENT_AGENT_RESULT]),
-						   word, sizeof(word));
-	job->agent_result = pa_agent_result_from_name(word);
-	job->attempts = DatumGetInt32(values[PA_EVENT_ATTEMPTS]);
-	job->started_at = time_or(reader, PA_EVENT_STARTED_AT, DT_NOBEGIN);
-	job->triggered_by = text_or_empty(reader, PA_EVENT_TRIGGERED_BY);
-	job->description = text_or_empty(reader, PA_EVENT_DESCRIPTION);
-	job->requested_at = time_or(reader, PA_EVENT_REQUESTED_AT, DT_NOBEGIN);
-	job->event_row = reader->slot->tts_tid;
-}
-
-static bool
-is_own(const Datum *job)
-{
-	return DatumGetInt64(job[PA_JOB_ORIGIN_SYSTEM]) ==
-		DatumGetInt64(origin_system) &&
-		DatumGetObjectId(job[PA_JOB_ORIGIN_DATABASE]) ==
-		DatumGetObjectId(origin_database);
-}
-
-/* Those of one cluster, as far as they are due. */
-static List *
-take_cluster(List *list, PaRowReader *jobs, const char *cluster_id,
-			 TimestampTz now, int limit)
-{
-	while (limit > 0 && pa_reader_next(jobs))
-	{
-		PaJobDetail *job;
-
-		/* in the order of due_at */
-		if (DatumGetTimestampTz(jobs->values[PA_JOB_DUE_AT]) > now)
-			break;
-		if (!is_own(jobs->values))
-			continue;
-		job = palloc(sizeof(PaJobDetail));
-		take_job(job, jobs, cluster_id);
-		list = lappend(list, job);
-		limit--;
-	}
-	return list;
-}
-
-static int
-compare_event_ids(const ListCell *one, const ListCell *other)
-{
-	int64		id = ((PaJobDetail *) lfirst(one))->place.event_id;
-	int64		other_id = ((PaJobDetail *) lfirst(other))->place.event_id;
-
-	return id < other_id ? -1 : id > other_id;
-}
-
-/* Sorts the jobs by their events and adds what is read of these. */
-static void
-take_events(List *jobs, PaRowReader *events)
-{
-	Datum	   *ids = palloc(sizeof(Datum) * list_length(jobs));
-	ListCell   *cell;
-
-	if (jobs == NIL)
-		return;
-	list_sort(jobs, compare_event_ids);
-	foreach(cell, jobs)
-		ids[foreach_current_index(cell)] =
-			Int64GetDatum(((PaJobDetail *) lfirst(cell))->place.event_id);
-	pa_reader_set_keys(events, ids, list_length(jobs), true);
-	foreach(cell, jobs)
-	{
-		PaJobDetail *job = lfirst(cell);
-
-		clear_event(job);
-		pa_reader_seek_key(events, foreach_current_index(cell));
-		if (pa_reader_next(events))
-			take_event(job, events);
-		else
-			job->triggered_by = job->description = pstrdup("");
-	}
-}
-
-static int
-compare_texts(const void *one, const void *other)
-{
-	return strcmp(*(char *const *) one, *(char *const *) other);
-}
-
-/* False: a table is not as it was made. */
-static bool
-read_clusters(char **cluster_ids, int count, TimestampTz now, int limit,
-			  List **list)
-{
-	static PaTable job_table = {
-		.name = "job",
-		.columns = pa_job_columns,
-		.column_count = PA_JOB_COLUMNS,
-		.command = CMD_SELECT,
-		.index = "job_cluster_idx",
-		.index_columns = {
-			{PA_JOB_CLUSTER_ID},
-			{PA_JOB_DUE_AT,
-			"GREATEST(due_at, '-infinity'::timestamp with time zone)"},
-			{PA_JOB_EVENT_ID, "(event_id + 0)"}
-		},
-		.index_column_count = 3
-	};
-	static PaTable event_table = {
-		.name = "event",
-		.columns = pa_event_columns,
-		.column_count = PA_EVENT_COLUMNS,
-		.command = CMD_SELECT,
-		.index_columns = {{PA_EVENT_ID}},
-		.index_column_count = 1
-	};
-	PaRowReader jobs;
-	PaRowReader events;
-	char	  **sorted = palloc(sizeof(char *) * count);
-	Datum	   *keys = palloc(sizeof(Datum) * count);
-
-	if (!pa_reader_begin(&jobs, &job_table))
-		return false;
-	if (!pa_reader_begin(&events, &event_table))
-	{
-		pa_reader_end(&jobs);
-		return false;
-	}
-	*list = NIL;
-	memcpy(sorted, cluster_ids, sizeof(char *) * count);
-	qsort(sorted, count, sizeof(char *), compare_texts);
-	for (int i = 0; i < count; i++)
-		keys[i] = CStringGetTextDatum(sorted[i]);
-	pa_reader_set_keys(&jobs, keys, count, true);
-	for (int i = 0; i < count; i++)
-	{
-		pa_reader_seek_key(&jobs, i);
-		*list = take_cluster(*list, &jobs, sorted[i], now, limit);
-	}
-	take_events(*list, &events);
-	pa_reader_end(&events);
-	pa_reader_end(&jobs);
-	return true;
-}
-
 List *
 pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 						 int limit)
@@ -516,7 +323,7 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 	Datum		values[5];
 	List	   *list;
 
-	if (read_clusters(cluster_ids, count, now, limit, &list))
+	if (pa_job_reader_of_clusters(cluster_ids, count, now, limit, &list))
 		return list;
 	for (int i = 0; i < count; i++)
 		ids[i] = CStringGetTextDatum(cluster_ids[i]);

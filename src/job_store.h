@@ -18,60 +18,7 @@
 #ifndef PA_JOB_STORE_H
 #define PA_JOB_STORE_H
 
-#include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
-#include "storage/itemptr.h"
-
-#include "words.h"
-
-#include "shared_state.h"
-
-typedef struct PaLaneKey
-{
-	char	   *server_name;
-	char	   *account_name;
-	int16		priority;
-} PaLaneKey;
-
-/* where a job is, without what is to be done */
-typedef struct PaJobPlace
-{
-	int64		event_id;
-	char	   *cluster_id;
-	PaLaneKey	lane;
-	TimestampTz due_at;
-	TimestampTz not_before;		/* DT_NOBEGIN: none was given */
-	TimestampTz expires_at;		/* DT_NOEND: never */
-} PaJobPlace;
-
-/* a job with what its event says */
-typedef struct PaJobDetail
-{
-	PaJobPlace	place;
-	TimestampTz retry_at;		/* DT_NOBEGIN: no attempt failed */
-	PaAction	action;			/* PA_ACTION_INVALID: there is no event */
-	PaAgentResult agent_result;
-	int			attempts;
-	TimestampTz started_at;		/* DT_NOBEGIN: not yet */
-	char	   *triggered_by;
-	char	   *description;	/* "" for none */
-	TimestampTz requested_at;
-	/* where the rows were; invalid if there is no event */
-	ItemPointerData job_row;
-	ItemPointerData event_row;
-} PaJobDetail;
-
-/* one lane of a claim: where to read on, and how many at most */
-typedef struct PaLaneRequest
-{
-	PaLaneKey	key;
-	TimestampTz due_at;			/* read after this position ... */
-	int64		event_id;
-	int			limit;
-	/* set by the claim */
-	int			count;
-	TimestampTz next_due;		/* if count < limit: DT_NOEND, or later */
-} PaLaneRequest;
+#include "job_reader.h"
 
 typedef struct PaCancellation
 {

@@ -22,7 +22,7 @@
 
 #include "table_layout.h"
 
-#define PA_TABLE_INDEX_COLUMNS	3
+#define PA_TABLE_INDEX_COLUMNS	5
 
 #define PA_COLUMN(column)	(UINT64CONST(1) << (column))
 
@@ -45,7 +45,7 @@ typedef struct PaTable
 
 	/*
 	 * Of CMD_SELECT: the index, or NULL for that of the primary key, and of
-	 * what it is made.  The first column, a text or bigint, is looked up.
+	 * what it is made.  The first column is a text or bigint.
 	 */
 	const char *index;
 	PaIndexColumn index_columns[PA_TABLE_INDEX_COLUMNS];

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/nbtree.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
@@ -14,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -30,7 +32,7 @@
 #define SHORTEST_RUN	16		/* keys without a longer gap between them */
 
 bool
-pa_reader_begin(PaRowReader *reader, PaTable *table)
+pa_reader_begin_scan(PaRowReader *reader, PaTable *table, int condition_count)
 {
 	reader->table = table;
 	reader->relation = pa_table_open(table);
@@ -50,8 +52,17 @@ pa_reader_begin(PaRowReader *reader, PaTable *table)
 	reader->values = reader->slot->tts_values;
 	reader->nulls = reader->slot->tts_isnull;
 	reader->scan = pa_compat_index_beginscan(reader->relation, reader->index,
-											 GetActiveSnapshot(), 1);
+											 GetActiveSnapshot(),
+											 condition_count);
+	reader->condition_count = condition_count;
+	reader->going_on = false;
 	return true;
+}
+
+bool
+pa_reader_begin(PaRowReader *reader, PaTable *table)
+{
+	return pa_reader_begin_scan(reader, table, 1);
 }
 
 void
@@ -110,6 +121,64 @@ pa_reader_seek_key(PaRowReader *reader, int position)
 	reader->key = reader->keys[position];
 	if (!reader->going_on)
 		scan_from(reader, BTEqualStrategyNumber);
+}
+
+static Oid
+type_of_column(const PaRowReader *reader, int column)
+{
+	const PaTable *table = reader->table;
+
+	return table->columns[table->index_columns[column].column].type;
+}
+
+void
+pa_reader_set_condition(PaRowReader *reader, int condition, int column,
+						StrategyNumber strategy, Datum value)
+{
+	Oid			type = type_of_column(reader, column);
+	Oid			operator = get_opfamily_member(
+		reader->index->rd_opfamily[column], type, type, strategy);
+
+	ScanKeyEntryInitialize(&reader->conditions[condition], 0, column + 1,
+						   strategy, type,
+						   reader->index->rd_indcollation[column],
+						   get_opcode(operator), value);
+}
+
+/* one of two that are compared as a row */
+static void
+set_member(PaRowReader *reader, int member, int column, Datum value)
+{
+	Oid			type = type_of_column(reader, column);
+
+	ScanKeyEntryInitialize(&reader->after[member],
+						   SK_ROW_MEMBER | (member == 1 ? SK_ROW_END : 0),
+						   column + 1, BTGreaterStrategyNumber, type,
+						   reader->index->rd_indcollation[column],
+						   get_opfamily_proc(reader->index->rd_opfamily[column],
+											 type, type, BTORDER_PROC), value);
+}
+
+void
+pa_reader_set_after(PaRowReader *reader, int condition, int column,
+					Datum value, Datum next_value)
+{
+	ScanKey		key = &reader->conditions[condition];
+
+	set_member(reader, 0, column, value);
+	set_member(reader, 1, column + 1, next_value);
+	MemSet(key, 0, sizeof(ScanKeyData));
+	key->sk_flags = SK_ROW_HEADER;
+	key->sk_attno = column + 1;
+	key->sk_strategy = BTGreaterStrategyNumber;
+	key->sk_argument = PointerGetDatum(reader->after);
+}
+
+void
+pa_reader_scan(PaRowReader *reader)
+{
+	index_rescan(reader->scan, reader->conditions, reader->condition_count,
+				 NULL, 0);
 }
 
 /* Where the entry that the scan is at lies: before the key, or behind it. */

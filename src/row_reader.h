@@ -16,6 +16,7 @@
 #define PA_ROW_READER_H
 
 #include "access/genam.h"
+#include "access/stratnum.h"
 #include "executor/tuptable.h"
 
 #include "plain_table.h"
@@ -38,6 +39,10 @@ typedef struct PaRowReader
 	bool		at_entry;		/* one that belongs to a later key */
 	bool		at_end;			/* no more entries */
 	int			run;			/* entries of keys since there was a gap */
+
+	ScanKeyData conditions[PA_TABLE_INDEX_COLUMNS];
+	ScanKeyData after[2];
+	int			condition_count;
 } PaRowReader;
 
 /* False: nothing was begun, because the table is not as it was made. */
@@ -57,6 +62,23 @@ extern void pa_reader_set_keys(PaRowReader *reader, const Datum *keys,
 
 /* The same as pa_reader_seek; "position" only grows. */
 extern void pa_reader_seek_key(PaRowReader *reader, int position);
+
+/*
+ * The same with other conditions than one key: begins with their number.  Then
+ * all of them are set, in the order of the index's columns, which are counted
+ * from 0: a column compares with a value as a btree strategy says, or comes,
+ * together with the one behind it, after two values.
+ */
+extern bool pa_reader_begin_scan(PaRowReader *reader, PaTable *table,
+								 int condition_count);
+extern void pa_reader_set_condition(PaRowReader *reader, int condition,
+									int column, StrategyNumber strategy,
+									Datum value);
+extern void pa_reader_set_after(PaRowReader *reader, int condition, int column,
+								Datum value, Datum next_value);
+
+/* From now on the rows that meet the conditions, in the order of the index. */
+extern void pa_reader_scan(PaRowReader *reader);
 
 /* The next of them; false if there is none. */
 extern bool pa_reader_next(PaRowReader *reader);
