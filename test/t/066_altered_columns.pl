@@ -77,6 +77,23 @@ altered(
 	q{CREATE INDEX job_cluster_idx ON power_action.job (cluster_id,
 		(GREATEST(due_at, '-infinity'::timestamptz)), (event_id + 0))});
 
+my $lanes = 'CREATE INDEX job_lane_idx ON power_action.job
+	(server_name, account_name, priority, due_at, (event_id + 0))';
+
+altered(
+	'the index of the lanes is gone',
+	'DROP INDEX power_action.job_lane_idx', $lanes);
+altered(
+	'the index of the lanes is of something else',
+	'DROP INDEX power_action.job_lane_idx;
+	CREATE INDEX job_lane_idx ON power_action.job
+		(server_name, account_name, priority, due_at, (- event_id))',
+	"DROP INDEX power_action.job_lane_idx; $lanes");
+altered(
+	'the primary key of job is gone',
+	'ALTER TABLE power_action.job DROP CONSTRAINT job_pkey',
+	'ALTER TABLE power_action.job ADD PRIMARY KEY (event_id)');
+
 # in another order, or of something else: what is due tomorrow comes first
 for my $column (
 	q{(GREATEST(due_at, '-infinity'::timestamptz)) DESC},
