@@ -119,6 +119,7 @@ void
 pa_reader_seek_key(PaRowReader *reader, int position)
 {
 	reader->key = reader->keys[position];
+	reader->run++;
 	if (!reader->going_on)
 		scan_from(reader, BTEqualStrategyNumber);
 }
@@ -219,15 +220,12 @@ go_on(PaRowReader *reader)
 		order = compare_entry(reader);
 		reader->at_entry = order > 0;
 		if (order == 0)
-		{
-			reader->run++;
 			return true;
-		}
 		if (order > 0)
 			break;
 		if (++passed > LONGEST_GAP)
 		{
-			bool		worth_it = reader->run >= SHORTEST_RUN;
+			bool		worth_it = reader->run > SHORTEST_RUN;
 
 			scan_from(reader, worth_it ? BTGreaterEqualStrategyNumber :
 					  BTEqualStrategyNumber);

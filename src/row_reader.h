@@ -38,7 +38,7 @@ typedef struct PaRowReader
 	bool		going_on;		/* entries are read one after the other */
 	bool		at_entry;		/* one that belongs to a later key */
 	bool		at_end;			/* no more entries */
-	int			run;			/* entries of keys since there was a gap */
+	int			run;			/* keys sought since there was a gap */
 
 	ScanKeyData conditions[PA_TABLE_INDEX_COLUMNS];
 	ScanKeyData after[2];
