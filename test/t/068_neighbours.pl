@@ -10,7 +10,7 @@
 use strict;
 use warnings FATAL => 'all';
 
-use List::Util qw(max shuffle);
+use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -59,6 +59,7 @@ value(
 	GRANT INSERT ON truth.given TO regress_dev, regress_all});
 
 my $session = $node->background_psql('fleet');
+$session->set_query_timer_restart();
 $session->query_safe('SET client_min_messages = error');
 sub query { return $session->query_safe($_[0]) }
 
@@ -234,17 +235,17 @@ sub ask
 		} . ($more{after} // '') . '; COMMIT');
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is($found_wrong, '{}', "$name: requested");
-	is(done_wrong($batch), '{}', "$name: done");
+	is(done_wrong($batch, $name), '{}', "$name: done");
 	return;
 }
 
 # Waits until the requests of a batch are done; what is not as it should be.
 sub done_wrong
 {
-	my ($batch) = @_;
+	my ($batch, $name) = @_;
 
 	wait_until(
-		"batch $batch is done",
+		"\"$name\" is done",
 		sub {
 			query(qq{SELECT count(*) FROM truth.given g JOIN power_action.event e USING (event_id)
 				WHERE g.batch = $batch AND e.status IN ('pending', 'running')}) == 0;
@@ -338,6 +339,7 @@ sub replaced
 }
 
 my $old = $node->background_psql('fleet');
+$old->set_query_timer_restart();
 sub hold_snapshot
 {
 	$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
@@ -384,6 +386,19 @@ for my $case ([ 20, 40, 40 ], [ 5, 40, 60 ], [ 40, 16, 20 ], [ 16, 17, 20 ])
 			'ROLLBACK TO s', [ splice @ids, 0, $more ] ]);
 }
 
+# gaps of events: deleted by somebody, their jobs are not
+my $events_gone = q{
+	CREATE TEMP TABLE gone ON COMMIT DROP AS
+		SELECT event_id, cluster_id FROM power_action.event
+		WHERE status = 'pending' AND event_id % 5 = 0;
+	DELETE FROM power_action.event WHERE event_id IN (SELECT event_id FROM gone);
+	DELETE FROM truth.given WHERE event_id IN (SELECT event_id FROM gone);
+	DELETE FROM truth.state WHERE cluster_id IN (SELECT cluster_id FROM gone);
+	INSERT INTO truth.state SELECT * FROM truth.present
+		WHERE cluster_id IN (SELECT cluster_id FROM gone)};
+ask("events deleted, $_", [ [ shuffle @near ] ], after => $events_gone) for 1 .. 2;
+finish_all($site);
+
 # ----------------------------------------------------------------------
 # Jobs for later, and several of one cluster
 # ----------------------------------------------------------------------
@@ -396,11 +411,14 @@ sub request_times
 	return "SELECT FROM (SELECT power_action.refresh('$cluster', 'later'$more)
 		FROM generate_series(1, $times) OFFSET 0) r";
 }
-query(request_times($near[ $_->[0] ], $_->[1], q{, not_before => 'tomorrow'}))
-  for [ 4, 12 ], [ 29, 17 ], [ 30, 18 ], [ 59, 18 ], [ 89, 19 ], [ 109, 40 ];
+my %times = (4 => 12, 29 => 17, 30 => 18, 59 => 18, 89 => 19, 109 => 40);
+query(request_times($near[$_], $times{$_}, q{, not_before => 'tomorrow'}))
+  for keys %times;
 for my $from (0, 4, 20, 30, 88, 100)
 {
 	ask("some for later, from $from", [ [ shuffle @near[ $from .. $#near ] ] ]);
+	ask("none of them now, from $from",
+		[ [ shuffle @near[ grep { !$times{$_} } $from .. $#near ] ] ]);
 }
 ask('all, some for later', [ [ shuffle @all ] ], after => $jobs_anew);
 
