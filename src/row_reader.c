@@ -23,7 +23,7 @@
 
 /*
  * Keys that are neighbours in the index, as those of a whole account often
- * are, are found by going on to the next entry, which costs a thirtieth of a
+ * are, are found by going on to the next entry, which costs far less than a
  * look-up.  But to begin with it all of a page is read, so there must be
  * neighbours to make up for that: if there are not, each key is looked up.
  */
