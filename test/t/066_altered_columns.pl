@@ -80,15 +80,36 @@ altered(
 my $lanes = 'CREATE INDEX job_lane_idx ON power_action.job
 	(server_name, account_name, priority, due_at, (event_id + 0))';
 
+# What has waited is found by the lanes, what has just come by its id.
+sub succeed_after_waiting
+{
+	my $to = next_state();
+
+	value($site, 'SELECT pg_stat_statements_reset()');
+	set_conf($site, 'power_action.enabled', 'off');
+	@ids = ids_of('SET client_min_messages = error; ' . requests());
+	set_conf($site, 'power_action.enabled', undef);
+	await(@ids);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(results(), success($to), 'what has waited is done, too');
+	is( value($site, q{SELECT count(*) > 0 FROM pg_stat_statements
+			WHERE query LIKE '%WITH ORDINALITY AS l(server_name%'}),
+		't', 'a statement has claimed it');
+	$state = $to;
+	return;
+}
+
 altered(
 	'the index of the lanes is gone',
-	'DROP INDEX power_action.job_lane_idx', $lanes);
+	'DROP INDEX power_action.job_lane_idx', $lanes,
+	\&succeed_after_waiting);
 altered(
-	'the index of the lanes is of something else',
+	'the index of the lanes is of other columns',
 	'DROP INDEX power_action.job_lane_idx;
 	CREATE INDEX job_lane_idx ON power_action.job
-		(server_name, account_name, priority, due_at, (- event_id))',
-	"DROP INDEX power_action.job_lane_idx; $lanes");
+		(account_name, server_name, priority, due_at, (event_id + 0))',
+	"DROP INDEX power_action.job_lane_idx; $lanes",
+	\&succeed_after_waiting);
 altered(
 	'the primary key of job is gone',
 	'ALTER TABLE power_action.job DROP CONSTRAINT job_pkey',
