@@ -308,8 +308,6 @@ pa_row_text(const PaRow *row, int column)
 
 	if (isnull)
 		return NULL;
-	if (TupleDescAttr(row->descriptor, column - 1)->atttypid == NAMEOID)
-		return pstrdup(NameStr(*DatumGetName(value)));
 	return TextDatumGetCString(value);
 }
 

@@ -117,9 +117,8 @@ extern void pa_plan_run_given(PaPlan *plan, const PaGiven *given);
 
 /*
  * Columns are counted from 1.  Text is palloc'd in the current context, NULL
- * for a null; also for columns of type name.  A ctid that is null is invalid.
- * The others raise no error and must not be null, except where a value for
- * null is given.
+ * for a null.  A ctid that is null is invalid.  The others raise no error and
+ * must not be null, except where a value for null is given.
  */
 extern Datum pa_row_value(const PaRow *row, int column, bool *isnull);
 extern bool pa_row_is_null(const PaRow *row, int column);
