@@ -373,6 +373,7 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 	call.order_epoch = order_epoch;
 	call.order_counter = ++order_counter;
 	call.source = source;
+	call.max_concurrent_calls = server->options.max_concurrent_calls;
 	frame.body_case = COURIER__FRAME__BODY_CALL;
 	frame.call = &call;
 	pa_courier_send(&frame);
@@ -462,7 +463,7 @@ pa_dispatch_has_work(void)
 		PaServer   *server = lfirst(cell);
 
 		if (server->state == PA_AGENT_READY && server->held > 0 &&
-			server->in_flight < server->options.max_concurrent_calls)
+			pa_queue_room(server) > 0)
 		{
 			found = true;
 			break;
@@ -488,8 +489,7 @@ pa_dispatch_calls(TimestampTz now)
 	foreach(cell, servers)
 	{
 		PaServer   *server = lfirst(cell);
-		int			room = server->options.max_concurrent_calls -
-			server->in_flight;
+		int			room = pa_queue_room(server);
 
 		if (server->state != PA_AGENT_READY)
 			continue;

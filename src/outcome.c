@@ -544,6 +544,9 @@ pa_outcome_of_result(const Courier__Result *result, TimestampTz now)
 					 cluster->server->name, answer.message);
 
 	if (answer.code == PA_STATUS_OK)
+		pa_queue_note_duration(cluster->server, (int64) result->duration_us);
+
+	if (answer.code == PA_STATUS_OK)
 		take_reply(cluster, result, &answer);
 	else
 		take_answer(cluster, &answer);

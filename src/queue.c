@@ -15,6 +15,11 @@
 
 static MemoryContext queue_context;
 
+/* calls that the courier gets beforehand: see pa_queue_room */
+#define BEFOREHAND_US		5000	/* what ends in that time ... */
+#define BEFOREHAND_PART		8	/* ... but this part of the most, at most */
+#define DURATIONS_AVERAGED	16
+
 static HTAB *servers;			/* of PaServer by name */
 static HTAB *clusters;			/* of PaCluster by cluster_id */
 static HTAB *calls;				/* of CallEntry by call_id */
@@ -349,6 +354,29 @@ int
 pa_queue_calls_in_flight(void)
 {
 	return in_flight_count;
+}
+
+int
+pa_queue_room(const PaServer *server)
+{
+	int			most = server->options.max_concurrent_calls;
+	int64		beforehand = 0;
+
+	if (server->usual_us > 0)
+		beforehand = most * BEFOREHAND_US / server->usual_us;
+	return most + (int) Min(beforehand, most / BEFOREHAND_PART) -
+		server->in_flight;
+}
+
+void
+pa_queue_note_duration(PaServer *server, int64 duration_us)
+{
+	if (server->usual_us == 0)
+		server->usual_us = Max(duration_us, 1);
+	else
+		server->usual_us +=
+			(duration_us - server->usual_us) / DURATIONS_AVERAGED;
+	server->usual_us = Max(server->usual_us, 1);
 }
 
 /* Takes a cluster out of whatever its state keeps it in. */

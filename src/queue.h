@@ -46,7 +46,8 @@ typedef struct PaServer
 								 * heard of; PA_INSTANT_NEVER: it is ready */
 	char	   *last_error;		/* NULL: none */
 	bool		lacks_states;	/* it does not have GetClusterPowerState */
-	int			in_flight;		/* calls */
+	int			in_flight;		/* calls that the courier has */
+	int64		usual_us;		/* that one takes; 0: none has ended yet */
 	int			held;			/* clusters that are READY */
 	int			taken;			/* jobs taken to memory by the present claim */
 	int			waiting;		/* clusters that are WAITING */
@@ -220,5 +221,13 @@ extern int	pa_queue_detached_count(void);	/* jobs that are in no cluster */
 
 /* for the status of the worker */
 extern int	pa_queue_calls_in_flight(void);
+
+/*
+ * How many more calls of a server the courier may be given.  It lets no more
+ * start than the server may have, but gets a few beforehand, to start while we
+ * are busy: as many as usually end in a few milliseconds.
+ */
+extern int	pa_queue_room(const PaServer *server);
+extern void pa_queue_note_duration(PaServer *server, int64 duration_us);
 
 #endif							/* PA_QUEUE_H */

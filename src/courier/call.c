@@ -6,12 +6,14 @@
  * See call.h.  Structures of finished calls are kept for the next ones.  The
  * table of calls in flight is what Cancel looks into; a call is put in before
  * it is started and taken out by the completion thread, so that the one who
- * finds it there may use its grpc_call under the mutex.
+ * finds it there may use its grpc_call under the mutex.  One without a
+ * grpc_call waits for its turn (pace.h), and is the reader's.
  *
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@
 #include "delivery.h"
 #include "log.h"
 #include "output.h"
+#include "pace.h"
 #include "program/clock.h"
 #include "reply.h"
 #include "server.h"
@@ -47,9 +50,18 @@ typedef struct PaCall
 	PaTag		tag;
 	struct PaCall *next;		/* in its bucket, or in the pool */
 	uint64_t	call_id;
+	int64_t		ordered_us;
 	int64_t		started_us;
+	int64_t		deadline_us;
 	PaChannel  *channel;
-	PaUnary		unary;
+	PaUnary		unary;			/* has no call before it is started */
+
+	/* what it is started with */
+	PaPaced		paced;
+	Courier__Method method;
+	uint32_t	attempt;
+	grpc_slice	request_id;
+	grpc_slice	request;
 } PaCall;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -203,19 +215,91 @@ pack_request(const Courier__Call *order)
 	return slice;
 }
 
+/* it is nobody's any more */
+static void
+drop(PaCall *call)
+{
+	pa_unary_clear(&call->unary);
+	pa_channel_release(call->channel);
+	give_structure(call);
+}
+
+/* ends a call that waits for its turn, or has just got it */
+static void
+refuse(PaCall *call, grpc_status_code status, const char *message)
+{
+	uint64_t	call_id = call->call_id;
+
+	delete(call);
+	grpc_slice_unref(call->request_id);
+	grpc_slice_unref(call->request);
+	drop(call);
+	reject(call_id, status, "%s", message);
+}
+
+static gpr_timespec
+grpc_time(int64_t time_us, int64_t now)
+{
+	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+						gpr_time_from_micros(time_us - now, GPR_TIMESPAN));
+}
+
+/* A call that the pace has let start. */
+static void
+begin(PaCall *call)
+{
+	PaPace	   *pace = pa_channel_pace(call->channel);
+	grpc_metadata metadata[3];
+	size_t		metadata_count = 2;
+	uint64_t	call_id = call->call_id;
+	char		attempt[16];
+	char	   *request_id;
+
+	call->started_us = pa_clock_now();
+	if (call->started_us >= call->deadline_us)
+	{
+		pa_pace_end(pace, call->started_us, -1);
+		refuse(call, GRPC_STATUS_DEADLINE_EXCEEDED,
+			   "the time of the call was over before it could start");
+		return;
+	}
+	pa_unary_prepare(&call->unary,
+					 pa_channel_create_call(call->channel, call->method,
+											grpc_time(call->deadline_us,
+													  call->started_us)),
+					 call->request);
+
+	snprintf(attempt, sizeof(attempt), "%u", call->attempt);
+	metadata[0].key = grpc_slice_from_static_string("x-request-id");
+	metadata[0].value = call->request_id;
+	metadata[1].key = grpc_slice_from_static_string("x-attempt");
+	metadata[1].value = grpc_slice_from_copied_string(attempt);
+	metadata_count += pa_channel_authorize(call->channel, &metadata[2]);
+
+	if (!pa_unary_start(&call->unary, metadata, metadata_count, &call->tag,
+						call_done))
+	{
+		pa_pace_end(pace, call->started_us, -1);
+		delete(call);
+		drop(call);
+		request_id = grpc_slice_to_c_string(metadata[0].value);
+		reject(call_id, GRPC_STATUS_INVALID_ARGUMENT,
+			   "gRPC refuses the request id \"%s\" as metadata", request_id);
+		gpr_free(request_id);
+	}
+	/* else the completion thread owns the call from here on */
+	for (size_t i = 0; i < metadata_count; i++)
+		grpc_slice_unref(metadata[i].value);
+}
+
 void
 pa_call_start(const Courier__Call *order)
 {
-	int64_t		started_us = pa_clock_now();
-	gpr_timespec deadline;
+	int64_t		now = pa_clock_now();
 	PaChannel  *channel;
+	PaPace	   *pace;
 	PaCall	   *call;
-	grpc_call  *grpc;
-	grpc_metadata metadata[3];
-	size_t		metadata_count = 2;
 	char		problem[512];
-	char		attempt[16];
-	bool		started;
 
 	channel = pa_server_channel(order->server_name, problem, sizeof(problem));
 	if (channel == NULL)
@@ -223,12 +307,7 @@ pa_call_start(const Courier__Call *order)
 		reject(order->call_id, GRPC_STATUS_UNAVAILABLE, "%s", problem);
 		return;
 	}
-
-	deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-							gpr_time_from_millis(order->timeout_ms,
-												 GPR_TIMESPAN));
-	grpc = pa_channel_create_call(channel, order->method, deadline);
-	if (grpc == NULL)
+	if (!pa_channel_has_method(channel, order->method))
 	{
 		pa_channel_release(channel);
 		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
@@ -240,47 +319,50 @@ pa_call_start(const Courier__Call *order)
 	call = take_structure();
 	if (call == NULL)
 	{
-		grpc_call_unref(grpc);
 		pa_channel_release(channel);
 		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED,
 			   "the courier is out of memory");
 		return;
 	}
 	call->call_id = order->call_id;
-	call->started_us = started_us;
+	call->ordered_us = now;
+	call->deadline_us = now + (int64_t) order->timeout_ms * 1000;
 	call->channel = channel;
-	pa_unary_prepare(&call->unary, grpc, pack_request(order));
+	call->method = order->method;
+	call->attempt = order->attempt;
+	call->request_id = grpc_slice_from_copied_string(order->request_id);
+	call->request = pack_request(order);
 	insert(call);
 
-	snprintf(attempt, sizeof(attempt), "%u", order->attempt);
-	metadata[0].key = grpc_slice_from_static_string("x-request-id");
-	metadata[0].value = grpc_slice_from_copied_string(order->request_id);
-	metadata[1].key = grpc_slice_from_static_string("x-attempt");
-	metadata[1].value = grpc_slice_from_copied_string(attempt);
-	metadata_count += pa_channel_authorize(channel, &metadata[2]);
+	pace = pa_channel_pace(channel);
+	pa_pace_set_limit(pace, order->max_concurrent_calls);
+	if (pa_pace_admit(pace, now))
+		begin(call);
+	else
+		pa_pace_wait(pace, &call->paced);
+}
 
-	started = pa_unary_start(&call->unary, metadata, metadata_count,
-							 &call->tag, call_done);
-	/* from here on the completion thread owns a call that was started */
-	for (size_t i = 0; i < metadata_count; i++)
-		grpc_slice_unref(metadata[i].value);
+static PaCall *
+paced_call(PaPaced *paced)
+{
+	return (PaCall *) ((char *) paced - offsetof(PaCall, paced));
+}
 
-	if (!started)
-	{
-		delete(call);
-		pa_unary_clear(&call->unary);
-		pa_channel_release(channel);
-		give_structure(call);
-		reject(order->call_id, GRPC_STATUS_INVALID_ARGUMENT,
-			   "gRPC refuses the request id \"%s\" as metadata",
-			   order->request_id);
-	}
+void
+pa_call_attend(void)
+{
+	int64_t		now = pa_clock_now();
+	PaPaced    *paced;
+
+	while ((paced = pa_pace_take(now)) != NULL)
+		begin(paced_call(paced));
 }
 
 void
 pa_call_cancel(uint64_t call_id)
 {
 	PaCall	   *call;
+	PaCall	   *unstarted = NULL;
 	grpc_call  *grpc = NULL;
 
 	pthread_mutex_lock(&mutex);
@@ -289,12 +371,21 @@ pa_call_cancel(uint64_t call_id)
 		if (call->call_id == call_id)
 		{
 			grpc = call->unary.call;
-			grpc_call_ref(grpc);
+			if (grpc != NULL)
+				grpc_call_ref(grpc);
+			else
+				unstarted = call;
 			break;
 		}
 	}
 	pthread_mutex_unlock(&mutex);
 
+	if (unstarted != NULL)
+	{
+		pa_pace_withdraw(&unstarted->paced);
+		refuse(unstarted, GRPC_STATUS_CANCELLED,
+			   "cancelled by the worker before it started");
+	}
 	if (grpc != NULL)
 	{
 		grpc_call_cancel_with_status(grpc, GRPC_STATUS_CANCELLED,
@@ -306,6 +397,10 @@ pa_call_cancel(uint64_t call_id)
 void
 pa_call_cancel_all(void)
 {
+	PaPaced    *paced;
+
+	while ((paced = pa_pace_give_up()) != NULL)
+		refuse(paced_call(paced), GRPC_STATUS_CANCELLED, "the courier ends");
 	for (int i = 0; i < BUCKETS; i++)
 	{
 		size_t		count = 0;
@@ -430,22 +525,25 @@ call_done(PaTag *tag, bool success)
 {
 	PaCall	   *call = (PaCall *) tag;
 	Courier__Result result = COURIER__RESULT__INIT;
+	bool		ok = call->unary.status == GRPC_STATUS_OK;
+	int64_t		now = pa_clock_now();
 
 	delete(call);
+	if (pa_pace_end(pa_channel_pace(call->channel), now,
+					ok ? now - call->started_us : -1))
+		pa_output_wake();
 
 	result.call_id = call->call_id;
 	result.status_code = (uint32_t) call->unary.status;
-	if (call->unary.status == GRPC_STATUS_OK)
+	if (ok)
 		fill_reply(call, &result);
 	else
 		fill_failure(call, &result);
-	result.duration_us = (uint64_t) (pa_clock_now() - call->started_us);
+	result.duration_us = (uint64_t) (now - call->ordered_us);
 	add_result(&result);
 
 	pa_arena_reset(&arena);
-	pa_unary_clear(&call->unary);
-	pa_channel_release(call->channel);
-	give_structure(call);
+	drop(call);
 }
 
 void

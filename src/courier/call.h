@@ -22,9 +22,13 @@ extern void pa_call_begin(void);
 /* after the completion thread has ended */
 extern void pa_call_end(void);
 
+/* starts it, or lets it wait until it may (pace.h) */
 extern void pa_call_start(const Courier__Call *order);
 
-/* its Result still comes; nothing happens if no such call is in flight */
+/* starts what may start now of those that wait; the reader, until pa_pace_due */
+extern void pa_call_attend(void);
+
+/* its Result still comes; nothing happens if there is no such call */
 extern void pa_call_cancel(uint64_t call_id);
 extern void pa_call_cancel_all(void);
 

@@ -55,6 +55,7 @@ struct PaChannel
 	grpc_channel *channel;
 	void	   *methods[METHODS];
 
+	PaPace	   *pace;
 	atomic_uint users;
 	atomic_uint pins;
 
@@ -208,6 +209,7 @@ unpin(PaChannel *self)
 	pa_unary_destroy(&self->probe_call);
 	pthread_mutex_destroy(&self->guard);
 	grpc_slice_unref(self->authorization);
+	pa_pace_release(self->pace);
 	free(self->target);
 	free(self->name);
 	free(self);
@@ -434,7 +436,7 @@ watch_done(PaTag *tag, bool success)
 
 PaChannel *
 pa_channel_open(const Courier__Configure *configure,
-				const PaCredentials *credentials)
+				const PaCredentials *credentials, PaPace *pace)
 {
 	PaChannel  *self = pa_memory_allocate_zeroed(sizeof(*self));
 	char	   *target = pa_delivery_target(configure->target);
@@ -444,6 +446,7 @@ pa_channel_open(const Courier__Configure *configure,
 		abort();				/* the worker starts another courier */
 	self->name = pa_memory_copy_string(configure->server_name);
 	self->generation = configure->generation;
+	self->pace = pa_pace_share(pace);
 	self->authorization = grpc_empty_slice();
 	self->channel = make_channel(configure, credentials, target);
 	free(target);
@@ -567,12 +570,22 @@ pa_channel_authorize(PaChannel *self, grpc_metadata *metadata)
 	return count;
 }
 
+PaPace *
+pa_channel_pace(const PaChannel *self)
+{
+	return self->pace;
+}
+
+bool
+pa_channel_has_method(const PaChannel *self, Courier__Method method)
+{
+	return (unsigned) method < METHODS && self->methods[method] != NULL;
+}
+
 grpc_call *
 pa_channel_create_call(PaChannel *self, Courier__Method method,
 					   gpr_timespec deadline)
 {
-	if ((unsigned) method >= METHODS || self->methods[method] == NULL)
-		return NULL;
 	return grpc_channel_create_registered_call(self->channel, NULL,
 											   GRPC_PROPAGATE_DEFAULTS, queue,
 											   self->methods[method],

@@ -20,15 +20,17 @@
 
 #include "courier.pb-c.h"
 #include "credentials.h"
+#include "pace.h"
 
 typedef struct PaChannel PaChannel;
 
 /* all events go to this queue */
 extern void pa_channel_begin(grpc_completion_queue *queue);
 
-/* Starts to connect; nobody is told yet. */
+/* Starts to connect; nobody is told yet.  The pace is shared. */
 extern PaChannel *pa_channel_open(const Courier__Configure *configure,
-								  const PaCredentials *credentials);
+								  const PaCredentials *credentials,
+								  PaPace *pace);
 
 /* The owner of an open channel gives it up; its calls go on. */
 extern void pa_channel_retire(PaChannel *channel);
@@ -59,10 +61,15 @@ extern void pa_channel_release(PaChannel *channel);
 /* false: gRPC cannot make sense of the target, calls would be in vain */
 extern bool pa_channel_usable(const PaChannel *channel);
 
+/* that of its server; lives as long as the channel */
+extern PaPace *pa_channel_pace(const PaChannel *channel);
+
 /*
- * A new call, which the caller owns.  NULL if the method is none.  The
- * channel must be acquired.
+ * A new call, which the caller owns, of a method that there is.  The channel
+ * must be acquired.
  */
+extern bool pa_channel_has_method(const PaChannel *channel,
+								  Courier__Method method);
 extern grpc_call *pa_channel_create_call(PaChannel *channel,
 										 Courier__Method method,
 										 gpr_timespec deadline);

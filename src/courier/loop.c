@@ -7,13 +7,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#define _GNU_SOURCE 1				/* POLLRDHUP */
+#define _GNU_SOURCE 1				/* POLLRDHUP, ppoll */
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -22,6 +23,8 @@
 #include "log.h"
 #include "loop.h"
 #include "output.h"
+#include "pace.h"
+#include "program/clock.h"
 #include "server.h"
 #include "unary.h"
 
@@ -30,6 +33,9 @@
 
 /* results that are sent together even if more are ready */
 #define RESULT_BATCH		128
+
+/* us between looks at calls that wait for their turn: some start together */
+#define PACE_UNIT			300
 
 static void
 handle_frame(const Courier__Frame *frame)
@@ -91,6 +97,30 @@ handle_frames(PaFrameReader *reader, PaArena *arena)
 	}
 }
 
+/* How long nothing needs to be looked after; NULL: for ever. */
+static const struct timespec *
+patience(struct timespec *timeout)
+{
+	int			server_ms = pa_server_patience();
+	int64_t		due = pa_pace_due();
+	int64_t		wait = server_ms < 0 ? INT64_MAX : (int64_t) server_ms * 1000;
+
+	if (due != INT64_MAX)
+	{
+		int64_t		left = due - pa_clock_now();
+
+		if (left < PACE_UNIT)
+			left = PACE_UNIT;
+		if (left < wait)
+			wait = left;
+	}
+	if (wait == INT64_MAX)
+		return NULL;
+	timeout->tv_sec = wait / 1000000;
+	timeout->tv_nsec = wait % 1000000 * 1000;
+	return timeout;
+}
+
 /*
  * Waits until there is something to read, to send, or to look after.  False:
  * the worker has hung up.
@@ -99,6 +129,7 @@ static bool
 await(int socket, int wakeup, bool reading)
 {
 	struct pollfd fds[2];
+	struct timespec timeout;
 	uint64_t	count;
 	ssize_t		ignored;
 
@@ -110,7 +141,7 @@ await(int socket, int wakeup, bool reading)
 	fds[1].fd = wakeup;
 	fds[1].events = POLLIN;
 	fds[1].revents = 0;
-	if (poll(fds, 2, pa_server_patience()) < 0)
+	if (ppoll(fds, 2, patience(&timeout), NULL) < 0)
 		return errno == EINTR;
 
 	if (fds[1].revents & POLLIN)
@@ -144,6 +175,7 @@ pa_loop_read(int socket, int wakeup)
 		ssize_t		received;
 
 		pa_server_attend();
+		pa_call_attend();
 		if (!reading)
 		{
 			/*

@@ -28,6 +28,7 @@ struct PaServer
 	PaServer   *next;			/* in the table */
 	Courier__Configure *configure;	/* our copy */
 	bool		watched;		/* has files */
+	PaPace	   *pace;			/* of all its channels */
 	PaCredentials *credentials; /* those in use; NULL: never were any */
 	PaChannel  *channel;		/* NULL if and only if there are none */
 	PaChannel  *successor;		/* on its way to become the channel */
@@ -103,7 +104,8 @@ use_credentials(PaServer *server, PaCredentials *credentials,
 	if (first || !pa_credentials_same_connection(server->credentials,
 												 credentials))
 	{
-		PaChannel  *channel = pa_channel_open(server->configure, credentials);
+		PaChannel  *channel = pa_channel_open(server->configure, credentials,
+											   server->pace);
 
 		drop_successor(server);
 		if (first || !pa_channel_ready(server->channel))
@@ -249,6 +251,7 @@ forget(PaServer *server)
 	if (server->watched)
 		watched_count--;
 	pa_credentials_free(server->credentials);
+	pa_pace_release(server->pace);
 	courier__configure__free_unpacked(server->configure, NULL);
 	free(server);
 }
@@ -287,6 +290,7 @@ pa_server_configure(const Courier__Configure *configure)
 	PaServer   *server = pa_memory_allocate_zeroed(sizeof(*server));
 
 	server->configure = copy_configure(configure);
+	server->pace = pa_pace_create();
 	server->watched = configure->tls || configure->auth_token_file[0] != '\0';
 
 	pa_server_remove(configure->server_name);

@@ -82,10 +82,10 @@ remove_server(Client *client, const char *name)
 	client_send(client, &frame);
 }
 
-/* returns the call's id */
+/* returns the call's id; with at most so many calls at a time, 0: any number */
 static uint64_t
-call(Client *client, const char *server, const char *cluster,
-	 uint32_t timeout_ms)
+limited_call(Client *client, const char *server, const char *cluster,
+			 uint32_t timeout_ms, uint32_t max_concurrent_calls)
 {
 	Courier__Frame frame = COURIER__FRAME__INIT;
 	Courier__Call body = COURIER__CALL__INIT;
@@ -97,10 +97,18 @@ call(Client *client, const char *server, const char *cluster,
 	body.cluster_id = (char *) cluster;
 	body.request_id = "1/2/3";
 	body.attempt = 1;
+	body.max_concurrent_calls = max_concurrent_calls;
 	frame.body_case = COURIER__FRAME__BODY_CALL;
 	frame.call = &body;
 	client_send(client, &frame);
 	return last_call;
+}
+
+static uint64_t
+call(Client *client, const char *server, const char *cluster,
+	 uint32_t timeout_ms)
+{
+	return limited_call(client, server, cluster, timeout_ms, 0);
 }
 
 static void
