@@ -1040,7 +1040,7 @@ COMMENT ON COLUMN power_action.agent_status.state IS
 COMMENT ON COLUMN power_action.agent_status.since IS
 	'since when, in whole seconds';
 COMMENT ON COLUMN power_action.agent_status.in_flight IS
-	'calls under way';
+	'calls under way, and the few that wait for the next free place';
 COMMENT ON COLUMN power_action.agent_status.waiting IS
 	'jobs for this agent that the current role may see, less those in flight';
 COMMENT ON COLUMN power_action.agent_status.last_error IS
