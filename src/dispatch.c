@@ -21,6 +21,7 @@
 #include "wire_text.h"
 
 #define CALLS_AT_ONCE	256
+#define LONGEST_WAIT	1000	/* ms, of a call in the courier */
 
 static char source[64];			/* "system identifier/database OID" */
 static uint64 order_timeline;
@@ -334,6 +335,28 @@ account_of_call(const PaCluster *cluster, const PaTarget *target)
 		target->account_id : target->account_name;
 }
 
+/*
+ * How long the call may wait in the courier, in ms.  Then what is to be done
+ * with the cluster is decided anew; nothing is done that has expired.
+ */
+static uint32
+start_within(PaCluster *cluster, TimestampTz now)
+{
+	TimestampTz expires_at = DT_NOBEGIN;
+	dlist_iter	iter;
+	int64		left;
+
+	dlist_foreach(iter, &cluster->jobs)
+	{
+		const PaJob *job = dlist_container(PaJob, node, iter.cur);
+
+		if (job->in_call)
+			expires_at = Max(expires_at, job->expires_at);
+	}
+	left = TimestampDifferenceMilliseconds(now, expires_at);
+	return (uint32) Max(1, Min(left, LONGEST_WAIT));
+}
+
 static void
 send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 {
@@ -373,6 +396,7 @@ send_call(PaCluster *cluster, const PaTarget *target, TimestampTz now)
 	call.order_epoch = order_epoch;
 	call.order_counter = ++order_counter;
 	call.source = source;
+	call.start_within_ms = start_within(cluster, now);
 	call.max_concurrent_calls = server->options.max_concurrent_calls;
 	frame.body_case = COURIER__FRAME__BODY_CALL;
 	frame.call = &call;

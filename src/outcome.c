@@ -543,7 +543,9 @@ pa_outcome_of_result(const Courier__Result *result, TimestampTz now)
 					 "the agent wants a token, and server \"%s\" has no auth_token_file: %s",
 					 cluster->server->name, answer.message);
 
-	if (answer.code == PA_STATUS_OK)
+	/* one that could not start says that calls take longer now */
+	if (answer.code == PA_STATUS_OK ||
+		(answer.code == PA_STATUS_DEADLINE_EXCEEDED && answer.not_delivered))
 		pa_queue_note_duration(cluster->server, (int64) result->duration_us);
 
 	if (answer.code == PA_STATUS_OK)

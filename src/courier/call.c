@@ -224,7 +224,7 @@ drop(PaCall *call)
 	give_structure(call);
 }
 
-/* ends a call that waits for its turn, or has just got it */
+/* ends a call that waited for its turn */
 static void
 refuse(PaCall *call, grpc_status_code status, const char *message)
 {
@@ -256,13 +256,6 @@ begin(PaCall *call)
 	char	   *request_id;
 
 	call->started_us = pa_clock_now();
-	if (call->started_us >= call->deadline_us)
-	{
-		pa_pace_end(pace, call->started_us, -1);
-		refuse(call, GRPC_STATUS_DEADLINE_EXCEEDED,
-			   "the time of the call was over before it could start");
-		return;
-	}
 	pa_unary_prepare(&call->unary,
 					 pa_channel_create_call(call->channel, call->method,
 											grpc_time(call->deadline_us,
@@ -296,6 +289,7 @@ void
 pa_call_start(const Courier__Call *order)
 {
 	int64_t		now = pa_clock_now();
+	int64_t		start_by;
 	PaChannel  *channel;
 	PaPace	   *pace;
 	PaCall	   *call;
@@ -327,6 +321,8 @@ pa_call_start(const Courier__Call *order)
 	call->call_id = order->call_id;
 	call->ordered_us = now;
 	call->deadline_us = now + (int64_t) order->timeout_ms * 1000;
+	start_by = order->start_within_ms == 0 ? call->deadline_us :
+		now + (int64_t) order->start_within_ms * 1000;
 	call->channel = channel;
 	call->method = order->method;
 	call->attempt = order->attempt;
@@ -339,7 +335,7 @@ pa_call_start(const Courier__Call *order)
 	if (pa_pace_admit(pace, now))
 		begin(call);
 	else
-		pa_pace_wait(pace, &call->paced);
+		pa_pace_wait(pace, &call->paced, start_by);
 }
 
 static PaCall *
@@ -354,6 +350,9 @@ pa_call_attend(void)
 	int64_t		now = pa_clock_now();
 	PaPaced    *paced;
 
+	while ((paced = pa_pace_overdue(now)) != NULL)
+		refuse(paced_call(paced), GRPC_STATUS_DEADLINE_EXCEEDED,
+			   "the call could not start in time");
 	while ((paced = pa_pace_take(now)) != NULL)
 		begin(paced_call(paced));
 }
@@ -399,7 +398,7 @@ pa_call_cancel_all(void)
 {
 	PaPaced    *paced;
 
-	while ((paced = pa_pace_give_up()) != NULL)
+	while ((paced = pa_pace_overdue(INT64_MAX)) != NULL)
 		refuse(paced_call(paced), GRPC_STATUS_CANCELLED, "the courier ends");
 	for (int i = 0; i < BUCKETS; i++)
 	{

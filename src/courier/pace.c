@@ -135,10 +135,11 @@ pa_pace_admit(PaPace *pace, int64_t now)
 }
 
 void
-pa_pace_wait(PaPace *pace, PaPaced *paced)
+pa_pace_wait(PaPace *pace, PaPaced *paced, int64_t start_by)
 {
 	paced->next = NULL;
 	paced->pace = pace;
+	paced->start_by = start_by;
 	if (pace->first == NULL)
 	{
 		pace->first = paced;
@@ -198,6 +199,22 @@ pa_pace_take(int64_t now)
 	return NULL;
 }
 
+PaPaced *
+pa_pace_overdue(int64_t now)
+{
+	for (PaPace *pace = crowded; pace != NULL; pace = pace->next)
+	{
+		PaPaced    *paced = pace->first;
+
+		if (paced->start_by <= now)
+		{
+			pa_pace_withdraw(paced);
+			return paced;
+		}
+	}
+	return NULL;
+}
+
 int64_t
 pa_pace_due(void)
 {
@@ -206,22 +223,14 @@ pa_pace_due(void)
 	for (PaPace *pace = crowded; pace != NULL; pace = pace->next)
 	{
 		/* rounded up: not before it is due */
-		if (!is_full(pace) && (pace->due_ns + 999) / 1000 < due)
-			due = (pace->due_ns + 999) / 1000;
+		int64_t		turn = (pace->due_ns + 999) / 1000;
+
+		if (is_full(pace) || pace->first->start_by < turn)
+			turn = pace->first->start_by;
+		if (turn < due)
+			due = turn;
 	}
 	return due;
-}
-
-PaPaced *
-pa_pace_give_up(void)
-{
-	PaPaced    *paced;
-
-	if (crowded == NULL)
-		return NULL;
-	paced = crowded->first;
-	pa_pace_withdraw(paced);
-	return paced;
 }
 
 static void

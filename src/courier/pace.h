@@ -29,6 +29,7 @@ typedef struct PaPaced
 {
 	struct PaPaced *next;
 	PaPace	   *pace;
+	int64_t		start_by;
 } PaPaced;
 
 /* counted: whoever has something that waits or has started keeps it */
@@ -42,19 +43,19 @@ extern void pa_pace_set_limit(PaPace *pace, unsigned limit);
 /* May one more start now?  If so, it has. */
 extern bool pa_pace_admit(PaPace *pace, int64_t now);
 
-/* It may not, and waits; or it need not any more. */
-extern void pa_pace_wait(PaPace *pace, PaPaced *paced);
+/* It may not, and waits until a time; or it need not any more. */
+extern void pa_pace_wait(PaPace *pace, PaPaced *paced, int64_t start_by);
 extern void pa_pace_withdraw(PaPaced *paced);
 
 /*
- * One that waited, for whatever pace, and has started now; NULL: there is
- * none.  And when to ask again; INT64_MAX: when a call has ended.
+ * One that waited, for whatever pace, and has started now; or one whose time
+ * to start is over, among those that have waited longest for their pace.  It
+ * waits no more; NULL: there is none.  And when to ask for either again;
+ * INT64_MAX: not before a call waits.
  */
 extern PaPaced *pa_pace_take(int64_t now);
+extern PaPaced *pa_pace_overdue(int64_t now);
 extern int64_t pa_pace_due(void);
-
-/* One that waits, and may never start; NULL: there is none. */
-extern PaPaced *pa_pace_give_up(void);
 
 /*
  * A call has ended that took so long; -1: that says nothing.  True: the reader

@@ -13,6 +13,7 @@
 #include "unit.h"
 
 #define MANY	1000
+#define FAR		INT64_C(1000000000000)
 
 static PaPaced paced[MANY];
 
@@ -56,13 +57,13 @@ test_limit(void)
 	pa_pace_set_limit(pace, 2);
 	is_number(admitted(pace, 3, MANY), 2, "no more than the limit");
 	for (int i = 0; i < 3; i++)
-		pa_pace_wait(pace, &paced[i]);
+		pa_pace_wait(pace, &paced[i], FAR);
 	ok(pa_pace_take(4) == NULL, "while it is reached none has its turn");
-	ok(pa_pace_due() == INT64_MAX, "... at any time");
+	ok(pa_pace_due() == FAR, "... until its time is over");
 
 	pa_pace_set_limit(other, 1);
 	is_number(admitted(other, 4, 2), 1, "another server has its own");
-	pa_pace_wait(other, &paced[3]);
+	pa_pace_wait(other, &paced[3], FAR);
 	pa_pace_end(pace, 5, -1);
 	ok(pa_pace_due() <= 5, "then there is something to do");
 	ok(pa_pace_take(5) == &paced[0], "... for the one that waited longest");
@@ -80,7 +81,7 @@ test_limit(void)
 	   "the last ends tell nothing");
 
 	is_number(admitted(pace, 12, 2), 2, "two again");
-	pa_pace_wait(pace, &paced[0]);
+	pa_pace_wait(pace, &paced[0], FAR);
 	pa_pace_set_limit(pace, 1);
 	ok(pa_pace_end(pace, 13, -1), "a lower limit: an end is told");
 	ok(pa_pace_take(13) == NULL, "... but one is still under way");
@@ -98,7 +99,7 @@ test_withdrawn(void)
 	pa_pace_set_limit(pace, 1);
 	is_number(admitted(pace, 1, 2), 1, "one under way");
 	for (int i = 0; i < 5; i++)
-		pa_pace_wait(pace, &paced[i]);
+		pa_pace_wait(pace, &paced[i], FAR);
 	pa_pace_withdraw(&paced[0]);
 	pa_pace_withdraw(&paced[2]);
 	pa_pace_withdraw(&paced[4]);
@@ -106,14 +107,43 @@ test_withdrawn(void)
 	ok(pa_pace_take(2) == &paced[1] && pa_pace_take(2) == &paced[3] &&
 	   pa_pace_take(2) == NULL, "withdrawn from either end and from between");
 	pa_pace_set_limit(pace, 1);
-	pa_pace_wait(pace, &paced[0]);
+	pa_pace_wait(pace, &paced[0], FAR);
 	pa_pace_withdraw(&paced[0]);
 	ok(pa_pace_due() == INT64_MAX, "the only one withdrawn");
-	pa_pace_wait(pace, &paced[1]);
-	pa_pace_wait(pace, &paced[2]);
-	ok(pa_pace_give_up() == &paced[1] && pa_pace_give_up() == &paced[2] &&
-	   pa_pace_give_up() == NULL, "all are given up, whatever the limit");
+	pa_pace_wait(pace, &paced[1], FAR);
+	pa_pace_wait(pace, &paced[2], FAR);
+	ok(pa_pace_overdue(INT64_MAX) == &paced[1] &&
+	   pa_pace_overdue(INT64_MAX) == &paced[2] &&
+	   pa_pace_overdue(INT64_MAX) == NULL, "all are given up at the end");
 	pa_pace_release(pace);
+}
+
+static void
+test_overdue(void)
+{
+	PaPace	   *pace = pa_pace_create();
+	PaPace	   *other = pa_pace_create();
+
+	pa_pace_set_limit(pace, 1);
+	pa_pace_set_limit(other, 1);
+	is_number(admitted(pace, 1, 2) + admitted(other, 1, 2), 2, "both full");
+	pa_pace_wait(pace, &paced[0], 100);
+	pa_pace_wait(pace, &paced[1], 120);
+	pa_pace_wait(other, &paced[2], 110);
+	is_number(pa_pace_due(), 100, "the first time that is over");
+	ok(pa_pace_overdue(99) == NULL, "nothing is over before");
+	ok(pa_pace_overdue(100) == &paced[0], "the first");
+	ok(pa_pace_overdue(100) == NULL, "... only");
+	is_number(pa_pace_due(), 110, "then that of another server");
+	ok(pa_pace_overdue(110) == &paced[2], "the second");
+	is_number(pa_pace_due(), 120, "and the last");
+	pa_pace_end(pace, 115, -1);
+	ok(pa_pace_due() <= 115, "it has room before its time is over");
+	ok(pa_pace_take(115) == &paced[1], "and starts");
+	ok(pa_pace_overdue(1000) == NULL && pa_pace_due() == INT64_MAX,
+	   "nothing waits");
+	pa_pace_release(pace);
+	pa_pace_release(other);
 }
 
 /*
@@ -128,7 +158,7 @@ spread(PaPace *pace, int64_t now, int count, int *crowd)
 
 	*crowd = 0;
 	for (int i = 0; i < count; i++)
-		pa_pace_wait(pace, &paced[i]);
+		pa_pace_wait(pace, &paced[i], FAR);
 	while (begun < count)
 	{
 		int			together = 0;
@@ -217,6 +247,7 @@ main(void)
 {
 	test_limit();
 	test_withdrawn();
+	test_overdue();
 	test_gaps();
 	return unit_done();
 }

@@ -67,15 +67,16 @@ test_cancelled(Client *client, Agent *agent)
 }
 
 static void
-test_deadline(Client *client, Agent *agent)
+test_overdue(Client *client, Agent *agent)
 {
-	uint64_t	first = hold(client, 400, 1);
+	uint64_t	first = hold(client, 60000, 1);
 	uint64_t	second = hold(client, 100, 1);
 	uint64_t	third = hold(client, 60000, 1);
 
-	check_result(client, first, 4, false, NULL, "one outlives its deadline");
-	check_result(client, second, 4, true, "before it could start",
-				 "so did the next, which waited for it");
+	check_result(client, second, 4, true, NULL,
+				 "one that waits outlives its deadline");
+	agent_release(agent);
+	check_result(client, first, 0, false, "", "the first");
 	ok(agent_await(agent, &agent->held_count, 1), "the third starts");
 	agent_release(agent);
 	check_result(client, third, 0, false, "", "the third");
@@ -150,7 +151,7 @@ main(int argc, char **argv)
 	ok(reaches(&client, "a", 1, READY, NULL, 0), "the agent is ready");
 	test_limit(&client, agent);
 	test_cancelled(&client, agent);
-	test_deadline(&client, agent);
+	test_overdue(&client, agent);
 	test_spread(&client, agent);
 	test_removed(&client, agent);
 

@@ -1,4 +1,4 @@
-# test/t/069_turns.pl
+# test/t/078_turns.pl
 #
 # Calls that the courier holds until one of max_concurrent_calls has ended.
 
