@@ -72,8 +72,8 @@ extern void pa_job_reader_set_origin(uint64 system_identifier, Oid database);
 extern void pa_job_reader_clear_event(PaJobDetail *job);
 
 /*
- * How job_lane_idx has the names of a lane: a bigint.  Names of others may have
- * the same, so a job that is found by it tells its own.
+ * How job_lane_idx has the names of a lane: a bigint.  Other names may have the
+ * same, so whose a job is that was found by it, only its row tells.
  */
 extern Datum pa_job_reader_hash_lane(const PaLaneKey *lane);
 

@@ -168,8 +168,10 @@ pa_job_store_highest(void)
 	"j.priority FROM power_action.job j "
 
 /*
- * The index is read once for each lane, not once for each job.  If lanes have
- * the same hash, the first job tells whose they are.
+ * The index is read once for each lane, not once for each job.  Of lanes with
+ * one hash, only that of the first job is found: the claim tells of the others
+ * as it reads it, arrivals do before.  Who has such lanes had an account moved
+ * between servers whose names were made up for it (account_lane_idx).
  */
 #define LANES \
 	"WITH RECURSIVE lane AS ( " \
@@ -410,7 +412,7 @@ List *
 pa_job_store_due_before(const char *server_name, TimestampTz due_before,
 						int limit)
 {
-	/* all lanes are skipped through: they are in no order of names */
+	/* all lanes are skipped through, since names have no order in the index */
 	static PaPlan plan = {
 		LANES
 		"SELECT " DETAIL_COLUMNS "FROM lane l "

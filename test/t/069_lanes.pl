@@ -68,7 +68,7 @@ for my $server (@servers)
 	}
 }
 
-# All accounts ask for the lowest priority first, one after the other.
+# The lowest priority is asked for first.
 sub in_turn
 {
 	my ($action, $name, $by_statement) = @_;
@@ -78,11 +78,10 @@ sub in_turn
 	hold_back();
 	for my $priority (@priorities)
 	{
-		for my $account ('x', 'y')
+		for my $number (1 .. 3)
 		{
 			request_many($site, $action,
-				[ map { my $server = $_; map { "$server $account $priority $_" } 1 .. 3 }
-					  @servers ],
+				[ map { ("$_ x $priority $number", "$_ y $priority $number") } @servers ],
 				"priority => $priority");
 		}
 	}
