@@ -284,7 +284,10 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 	{
 		PaJobPlace *place = lfirst(cell);
 
-		if (pa_queue_find_job(place->event_id) == NULL)
+		/* of other names with the same hash: it takes room elsewhere */
+		if (strcmp(place->lane.server_name, server->name) != 0)
+			note_place(place, now);
+		else if (pa_queue_find_job(place->event_id) == NULL)
 			pa_queue_cluster_due(place->cluster_id);
 	}
 	return list_length(places);

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "job_reader.h"
@@ -120,30 +122,41 @@ pa_job_reader_places(PaEventRange range, int limit, List **list)
 /* the columns of the index of the lanes */
 enum
 {
-	LANE_SERVER, LANE_ACCOUNT, LANE_PRIORITY, LANE_DUE_AT, LANE_EVENT
+	LANE_NAMES, LANE_PRIORITY, LANE_DUE_AT, LANE_EVENT
 };
 
-static void
-set_lane(PaRowReader *jobs, const PaLaneKey *lane)
+static Datum
+hash_text(const char *string, Datum seed)
 {
-	pa_reader_set_condition(jobs, 0, LANE_SERVER, BTEqualStrategyNumber,
-							CStringGetTextDatum(lane->server_name));
-	pa_reader_set_condition(jobs, 1, LANE_ACCOUNT, BTEqualStrategyNumber,
-							CStringGetTextDatum(lane->account_name));
-	pa_reader_set_condition(jobs, 2, LANE_PRIORITY, BTEqualStrategyNumber,
-							Int16GetDatum(lane->priority));
+	return DirectFunctionCall2Coll(hashtextextended, C_COLLATION_OID,
+								   CStringGetTextDatum(string), seed);
+}
+
+Datum
+pa_job_reader_hash_lane(const PaLaneKey *lane)
+{
+	return hash_text(lane->server_name,
+					 hash_text(lane->account_name, Int64GetDatum(0)));
+}
+
+static void
+set_lane(PaRowReader *jobs, Datum names, int16 priority)
+{
+	pa_reader_set_condition(jobs, 0, LANE_NAMES, BTEqualStrategyNumber, names);
+	pa_reader_set_condition(jobs, 1, LANE_PRIORITY, BTEqualStrategyNumber,
+							Int16GetDatum(priority));
 }
 
 static List *
-read_lane(List *places, PaRowReader *jobs, PaLaneRequest *lane,
+read_lane(List *places, PaRowReader *jobs, Datum names, PaLaneRequest *lane,
 		  TimestampTz now)
 {
 	PaJobPlace *place;
 
-	set_lane(jobs, &lane->key);
-	pa_reader_set_after(jobs, 3, LANE_DUE_AT, TimestampTzGetDatum(lane->due_at),
+	set_lane(jobs, names, lane->key.priority);
+	pa_reader_set_after(jobs, 2, LANE_DUE_AT, TimestampTzGetDatum(lane->due_at),
 						Int64GetDatum(lane->event_id));
-	pa_reader_set_condition(jobs, 4, LANE_DUE_AT, BTLessEqualStrategyNumber,
+	pa_reader_set_condition(jobs, 3, LANE_DUE_AT, BTLessEqualStrategyNumber,
 							TimestampTzGetDatum(now));
 	pa_reader_scan(jobs);
 	lane->count = 0;
@@ -159,10 +172,11 @@ read_lane(List *places, PaRowReader *jobs, PaLaneRequest *lane,
 
 /* When a lane that was read to its end has its next job. */
 static void
-read_next_due(PaRowReader *jobs, PaLaneRequest *lane, TimestampTz now)
+read_next_due(PaRowReader *jobs, Datum names, PaLaneRequest *lane,
+			  TimestampTz now)
 {
-	set_lane(jobs, &lane->key);
-	pa_reader_set_condition(jobs, 3, LANE_DUE_AT, BTGreaterStrategyNumber,
+	set_lane(jobs, names, lane->key.priority);
+	pa_reader_set_condition(jobs, 2, LANE_DUE_AT, BTGreaterStrategyNumber,
 							TimestampTzGetDatum(now));
 	pa_reader_scan(jobs);
 	lane->next_due = pa_reader_next(jobs) ?
@@ -180,20 +194,20 @@ pa_job_reader_lanes(PaLaneRequest *lanes, int count, TimestampTz now,
 		.command = CMD_SELECT,
 		.index = "job_lane_idx",
 		.index_columns = {
-			[LANE_SERVER] = {PA_JOB_SERVER_NAME},
-			[LANE_ACCOUNT] = {PA_JOB_ACCOUNT_NAME},
+			[LANE_NAMES] = {.expression = "hashtextextended(server_name, "
+			"hashtextextended(account_name, '0'::bigint))"},
 			[LANE_PRIORITY] = {PA_JOB_PRIORITY},
 			[LANE_DUE_AT] = {PA_JOB_DUE_AT},
-			[LANE_EVENT] = {PA_JOB_EVENT_ID, "(event_id + 0)"}
+			[LANE_EVENT] = {.expression = "(event_id + 0)"}
 		},
-		.index_column_count = 5
+		.index_column_count = 4
 	};
 	PaRowReader due;
 	PaRowReader later;
 
-	if (!pa_reader_begin_scan(&due, &table, 5))
+	if (!pa_reader_begin_scan(&due, &table, 4))
 		return false;
-	if (!pa_reader_begin_scan(&later, &table, 4))
+	if (!pa_reader_begin_scan(&later, &table, 3))
 	{
 		pa_reader_end(&due);
 		return false;
@@ -201,9 +215,11 @@ pa_job_reader_lanes(PaLaneRequest *lanes, int count, TimestampTz now,
 	*places = NIL;
 	for (int i = 0; i < count; i++)
 	{
-		*places = read_lane(*places, &due, &lanes[i], now);
+		Datum		names = pa_job_reader_hash_lane(&lanes[i].key);
+
+		*places = read_lane(*places, &due, names, &lanes[i], now);
 		if (lanes[i].count < lanes[i].limit)
-			read_next_due(&later, &lanes[i], now);
+			read_next_due(&later, names, &lanes[i], now);
 	}
 	pa_reader_end(&later);
 	pa_reader_end(&due);
@@ -313,9 +329,9 @@ pa_job_reader_of_clusters(char **cluster_ids, int count, TimestampTz now,
 		.index = "job_cluster_idx",
 		.index_columns = {
 			{PA_JOB_CLUSTER_ID},
-			{PA_JOB_DUE_AT,
+			{.expression =
 			"GREATEST(due_at, '-infinity'::timestamp with time zone)"},
-			{PA_JOB_EVENT_ID, "(event_id + 0)"}
+			{.expression = "(event_id + 0)"}
 		},
 		.index_column_count = 3
 	};

@@ -71,6 +71,12 @@ extern void pa_job_reader_set_origin(uint64 system_identifier, Oid database);
 /* What is known of a job without its event, or before that is read. */
 extern void pa_job_reader_clear_event(PaJobDetail *job);
 
+/*
+ * How job_lane_idx has the names of a lane: a bigint.  Other names may have the
+ * same, so whose a job is that was found by it, only its row tells.
+ */
+extern Datum pa_job_reader_hash_lane(const PaLaneKey *lane);
+
 /* As pa_job_store_places, pa_job_store_claim and pa_job_store_of_clusters. */
 extern bool pa_job_reader_places(PaEventRange range, int limit, List **list);
 extern bool pa_job_reader_lanes(PaLaneRequest *lanes, int count,

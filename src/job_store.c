@@ -44,6 +44,11 @@ static Datum origin_database;
 /* event_id as all indexes but the primary key have it ... */
 #define ID_IN_INDEX "(j.event_id OPERATOR(pg_catalog.+) 0)"
 
+/* the names of a lane in its index, as pa_job_reader_hash_lane has them */
+#define NAMES_IN_INDEX \
+	"pg_catalog.hashtextextended(j.server_name, " \
+	"pg_catalog.hashtextextended(j.account_name, 0))"
+
 /* ... and due_at as all but that of the lanes (see the install script) */
 #define DUE_OF_CLUSTER \
 	"GREATEST(j.due_at, '-infinity'::pg_catalog.timestamptz)"
@@ -158,19 +163,30 @@ pa_job_store_highest(void)
 	return highest;
 }
 
-/* the index is read once for each lane, not once for each job */
+#define LANE_COLUMNS \
+	"SELECT " NAMES_IN_INDEX " AS names, j.server_name, j.account_name, " \
+	"j.priority FROM power_action.job j "
+
+/*
+ * The index is read once for each lane, not once for each job.  Of lanes with
+ * one hash, only that of the first job is found: the claim tells of the others
+ * as it reads it, arrivals do before.  Who has such lanes had an account moved
+ * between servers whose names were made up for it (account_lane_idx).
+ */
 #define LANES \
 	"WITH RECURSIVE lane AS ( " \
-	"(SELECT j.server_name, j.account_name, j.priority " \
-	"FROM power_action.job j " \
-	"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) " \
+	"(" LANE_COLUMNS "ORDER BY " NAMES_IN_INDEX ", j.priority LIMIT 1) " \
 	"UNION ALL " \
-	"SELECT n.server_name, n.account_name, n.priority FROM lane l " \
-	"CROSS JOIN LATERAL (SELECT j.server_name, j.account_name, j.priority " \
-	"FROM power_action.job j " \
-	"WHERE (j.server_name, j.account_name, j.priority) " \
-	"OPERATOR(pg_catalog.>) (l.server_name, l.account_name, l.priority) " \
-	"ORDER BY j.server_name, j.account_name, j.priority LIMIT 1) n) "
+	"SELECT n.names, n.server_name, n.account_name, n.priority FROM lane l " \
+	"CROSS JOIN LATERAL (" LANE_COLUMNS \
+	"WHERE (" NAMES_IN_INDEX ", j.priority) OPERATOR(pg_catalog.>) " \
+	"(l.names, l.priority) " \
+	"ORDER BY " NAMES_IN_INDEX ", j.priority LIMIT 1) n) "
+
+/* what the index finds of a lane in the row or record "l" */
+#define OF_LANE \
+	NAMES_IN_INDEX " OPERATOR(pg_catalog.=) l.names " \
+	"AND j.priority OPERATOR(pg_catalog.=) l.priority "
 
 List *
 pa_job_store_lanes(void)
@@ -210,12 +226,11 @@ find_next_due(PaLaneRequest *lanes, int count, TimestampTz now)
 {
 	static PaPlan plan = {
 		"SELECT (SELECT j.due_at FROM power_action.job j "
-		"WHERE j.server_name OPERATOR(pg_catalog.=) $1 "
-		"AND j.account_name OPERATOR(pg_catalog.=) $2 "
-		"AND j.priority OPERATOR(pg_catalog.=) $3 "
-		"AND j.due_at OPERATOR(pg_catalog.>) $4 "
+		"WHERE " NAMES_IN_INDEX " OPERATOR(pg_catalog.=) $1 "
+		"AND j.priority OPERATOR(pg_catalog.=) $2 "
+		"AND j.due_at OPERATOR(pg_catalog.>) $3 "
 		"ORDER BY j.due_at LIMIT 1)",
-		4, {TEXTOID, TEXTOID, INT2OID, TIMESTAMPTZOID}
+		3, {INT8OID, INT2OID, TIMESTAMPTZOID}
 	};
 
 	for (int i = 0; i < count; i++)
@@ -228,8 +243,7 @@ find_next_due(PaLaneRequest *lanes, int count, TimestampTz now)
 		pa_plan_execute(&plan,
 						(Datum[])
 						{
-							CStringGetTextDatum(lane->key.server_name),
-							CStringGetTextDatum(lane->key.account_name),
+							pa_job_reader_hash_lane(&lane->key),
 							Int16GetDatum(lane->key.priority),
 							TimestampTzGetDatum(now)
 						}, NULL, true, 1, &result);
@@ -242,51 +256,44 @@ List *
 pa_job_store_claim(PaLaneRequest *lanes, int count, TimestampTz now)
 {
 	static PaPlan plan = {
-		"SELECT j.event_id, j.cluster_id, l.server_name, l.account_name, "
-		"l.priority, j.due_at, j.not_before, j.expires_at, l.n "
-		"FROM unnest($3, $4, $5, $6, $7, $8) WITH ORDINALITY "
-		"AS l(server_name, account_name, priority, due_at, event_id, "
-		"room, n) "
-		"CROSS JOIN LATERAL (SELECT j.event_id, j.cluster_id, j.due_at, "
-		"j.not_before, j.expires_at FROM power_action.job j "
-		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
-		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
-		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"SELECT " PLACE_COLUMNS ", l.n "
+		"FROM unnest($3, $4, $5, $6, $7) WITH ORDINALITY "
+		"AS l(names, priority, due_at, event_id, room, n) "
+		"CROSS JOIN LATERAL (SELECT j.* FROM power_action.job j "
+		"WHERE " OF_LANE
 		"AND (j.due_at, " ID_IN_INDEX ") OPERATOR(pg_catalog.>) "
 		"(l.due_at, l.event_id) "
-		"AND j.due_at OPERATOR(pg_catalog.<=) $9 AND " OWN_ORIGIN
+		"AND j.due_at OPERATOR(pg_catalog.<=) $8 AND " OWN_ORIGIN
 		"ORDER BY j.due_at, " ID_IN_INDEX " LIMIT l.room) j",
-		9, {INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID, INT2ARRAYOID,
-		TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}
+		8, {INT8OID, OIDOID, INT8ARRAYOID, INT2ARRAYOID, TIMESTAMPTZARRAYOID,
+		INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID}
 	};
-	Datum	   *columns[6];
-	Datum		values[9];
+	Datum	   *columns[5];
+	Datum		values[8];
 	PaResult	result;
 	List	   *places = NIL;
 
 	if (pa_job_reader_lanes(lanes, count, now, &places))
 		return places;
-	for (int c = 0; c < 6; c++)
+	for (int c = 0; c < 5; c++)
 		columns[c] = palloc(sizeof(Datum) * count);
 	for (int i = 0; i < count; i++)
 	{
-		columns[0][i] = CStringGetTextDatum(lanes[i].key.server_name);
-		columns[1][i] = CStringGetTextDatum(lanes[i].key.account_name);
-		columns[2][i] = Int16GetDatum(lanes[i].key.priority);
-		columns[3][i] = TimestampTzGetDatum(lanes[i].due_at);
-		columns[4][i] = Int64GetDatum(lanes[i].event_id);
-		columns[5][i] = Int32GetDatum(lanes[i].limit);
+		columns[0][i] = pa_job_reader_hash_lane(&lanes[i].key);
+		columns[1][i] = Int16GetDatum(lanes[i].key.priority);
+		columns[2][i] = TimestampTzGetDatum(lanes[i].due_at);
+		columns[3][i] = Int64GetDatum(lanes[i].event_id);
+		columns[4][i] = Int32GetDatum(lanes[i].limit);
 		lanes[i].count = 0;
 	}
 	values[0] = origin_system;
 	values[1] = origin_database;
-	values[2] = pa_array(columns[0], NULL, count, TEXTOID);
-	values[3] = pa_array(columns[1], NULL, count, TEXTOID);
-	values[4] = pa_array(columns[2], NULL, count, INT2OID);
-	values[5] = pa_array(columns[3], NULL, count, TIMESTAMPTZOID);
-	values[6] = pa_array(columns[4], NULL, count, INT8OID);
-	values[7] = pa_array(columns[5], NULL, count, INT4OID);
-	values[8] = TimestampTzGetDatum(now);
+	values[2] = pa_array(columns[0], NULL, count, INT8OID);
+	values[3] = pa_array(columns[1], NULL, count, INT2OID);
+	values[4] = pa_array(columns[2], NULL, count, TIMESTAMPTZOID);
+	values[5] = pa_array(columns[3], NULL, count, INT8OID);
+	values[6] = pa_array(columns[4], NULL, count, INT4OID);
+	values[7] = TimestampTzGetDatum(now);
 
 	pa_plan_execute(&plan, values, NULL, true, 0, &result);
 	for (uint64 i = 0; i < result.count; i++)
@@ -384,9 +391,7 @@ pa_job_store_any_ahead(TimestampTz now)
 		LANES
 		"SELECT 1 FROM lane l "
 		"CROSS JOIN LATERAL (SELECT FROM power_action.job j "
-		"WHERE j.server_name OPERATOR(pg_catalog.=) l.server_name "
-		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
-		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"WHERE " OF_LANE
 		"AND j.due_at OPERATOR(pg_catalog.>) $3 AND " OWN_ORIGIN
 		"AND (j.not_before IS NULL "
 		"OR j.not_before OPERATOR(pg_catalog.<) j.due_at) LIMIT 1) j LIMIT 1",
@@ -407,28 +412,17 @@ List *
 pa_job_store_due_before(const char *server_name, TimestampTz due_before,
 						int limit)
 {
-	/* priorities and accounts are skipped through, as in the claim */
+	/* all lanes are skipped through, since names have no order in the index */
 	static PaPlan plan = {
-		"WITH RECURSIVE lane AS ( "
-		"(SELECT j.account_name, j.priority FROM power_action.job j "
-		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
-		"ORDER BY j.account_name, j.priority LIMIT 1) "
-		"UNION ALL "
-		"SELECT n.account_name, n.priority FROM lane l "
-		"CROSS JOIN LATERAL (SELECT j.account_name, j.priority "
-		"FROM power_action.job j "
-		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
-		"AND (j.account_name, j.priority) OPERATOR(pg_catalog.>) "
-		"(l.account_name, l.priority) "
-		"ORDER BY j.account_name, j.priority LIMIT 1) n) "
+		LANES
 		"SELECT " DETAIL_COLUMNS "FROM lane l "
 		"CROSS JOIN LATERAL (" JOB_AND_PLACE
-		"WHERE j.server_name OPERATOR(pg_catalog.=) $3 "
-		"AND j.account_name OPERATOR(pg_catalog.=) l.account_name "
-		"AND j.priority OPERATOR(pg_catalog.=) l.priority "
+		"WHERE " OF_LANE
+		"AND j.server_name OPERATOR(pg_catalog.=) $3 "
 		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
 		"ORDER BY j.due_at, " ID_IN_INDEX " LIMIT $5) j "
-		EVENT_OF_JOB " LIMIT $5",
+		EVENT_OF_JOB
+		"WHERE l.server_name OPERATOR(pg_catalog.=) $3 LIMIT $5",
 		5, {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, INT4OID}
 	};
 	Datum		values[] = {origin_system, origin_database,

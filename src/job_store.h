@@ -42,7 +42,10 @@ extern List *pa_job_store_lanes(void);	/* of PaLaneKey pointers */
 /* The jobs in a range of ids, at most "limit". */
 extern List *pa_job_store_places(PaEventRange range, int limit);
 
-/* The due jobs of several lanes, in turn, lane after lane: PaJobPlace. */
+/*
+ * The due jobs of several lanes, in turn, lane after lane: PaJobPlace.  With
+ * them come those of lanes whose names have the same hash.
+ */
 extern List *pa_job_store_claim(PaLaneRequest *lanes, int count,
 								TimestampTz now);
 

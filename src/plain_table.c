@@ -223,8 +223,6 @@ has_our_index_columns(const PaTable *table, Relation relation, Relation index)
 	ListCell   *expression = list_head(expressions);
 	List	   *context;
 
-	if (index->rd_index->indnkeyatts != table->index_column_count)
-		return false;
 	context = deparse_context_for(RelationGetRelationName(relation),
 								  RelationGetRelid(relation));
 	for (int i = 0; i < table->index_column_count; i++)
@@ -254,7 +252,7 @@ has_our_order(const PaTable *table, Relation index)
 {
 	for (int i = 0; i < table->index_column_count; i++)
 	{
-		Oid			type = table->columns[table->index_columns[i].column].type;
+		Oid			type = TupleDescAttr(RelationGetDescr(index), i)->atttypid;
 		Oid			usual = GetDefaultOpClass(type, BTREE_AM_OID);
 
 		if (index->rd_opfamily[i] != get_opclass_family(usual) ||
@@ -276,6 +274,7 @@ is_our_index(const PaTable *table, Relation relation, Relation index)
 		return false;
 	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
 		RelationGetIndexPredicate(index) == NIL &&
+		form->indnkeyatts == table->index_column_count &&
 		has_our_order(table, index) &&
 		has_our_index_columns(table, relation, index);
 }

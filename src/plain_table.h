@@ -22,14 +22,14 @@
 
 #include "table_layout.h"
 
-#define PA_TABLE_INDEX_COLUMNS	5
+#define PA_TABLE_INDEX_COLUMNS	4
 
 #define PA_COLUMN(column)	(UINT64CONST(1) << (column))
 
 typedef struct PaIndexColumn
 {
-	int			column;
-	const char *expression;		/* of it, as PostgreSQL shows it; or NULL */
+	int			column;			/* if there is no expression */
+	const char *expression;		/* as PostgreSQL shows it; or NULL */
 } PaIndexColumn;
 
 /*

@@ -31,6 +31,12 @@
 #define LONGEST_GAP		16		/* entries between two keys */
 #define SHORTEST_RUN	16		/* keys without a longer gap between them */
 
+static Oid
+type_of_column(const PaRowReader *reader, int column)
+{
+	return TupleDescAttr(RelationGetDescr(reader->index), column)->atttypid;
+}
+
 bool
 pa_reader_begin_scan(PaRowReader *reader, PaTable *table, int condition_count)
 {
@@ -46,8 +52,7 @@ pa_reader_begin_scan(PaRowReader *reader, PaTable *table, int condition_count)
 		table_close(reader->relation, NoLock);
 		return false;
 	}
-	reader->is_text =
-		table->columns[table->index_columns[0].column].type == TEXTOID;
+	reader->is_text = type_of_column(reader, 0) == TEXTOID;
 	reader->slot = table_slot_create(reader->relation, NULL);
 	reader->values = reader->slot->tts_values;
 	reader->nulls = reader->slot->tts_isnull;
@@ -122,14 +127,6 @@ pa_reader_seek_key(PaRowReader *reader, int position)
 	reader->run++;
 	if (!reader->going_on)
 		scan_from(reader, BTEqualStrategyNumber);
-}
-
-static Oid
-type_of_column(const PaRowReader *reader, int column)
-{
-	const PaTable *table = reader->table;
-
-	return table->columns[table->index_columns[column].column].type;
 }
 
 void

@@ -190,6 +190,9 @@ SELECT pg_current_wal_insert_lsn() AS start \gset
 SELECT count(*) AS requested FROM power_action.:action(
 	ARRAY(SELECT cluster_id FROM batch ORDER BY position)) \gset
 SELECT clock_timestamp() AS committed, pg_current_wal_insert_lsn() AS middle \gset
+-- What follows must not read all events, as a plan for ids above an unknown one
+-- does.
+SET enable_seqscan = off;
 SELECT max(event_id) AS last FROM power_action.event
 	WHERE event_id > :before AND server_name <> 'absent' \gset
 SELECT status FROM power_action.wait_for(:last, '10 min') \g /dev/null
