@@ -35,7 +35,7 @@
 #define RESULT_BATCH		128
 
 /* us between looks at calls that wait for their turn: some start together */
-#define PACE_UNIT			300
+#define PACE_UNIT			100
 
 static void
 handle_frame(const Courier__Frame *frame)
