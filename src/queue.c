@@ -18,6 +18,7 @@ static MemoryContext queue_context;
 /* calls that the courier gets beforehand: see pa_queue_room */
 #define BEFOREHAND_US		5000	/* what ends in that time ... */
 #define BEFOREHAND_PART		8	/* ... but this part of the most, at most */
+#define BEFOREHAND_FROM_US	20000	/* of shorter calls, who calls is the bound */
 #define DURATIONS_AVERAGED	16
 
 static HTAB *servers;			/* of PaServer by name */
@@ -362,7 +363,7 @@ pa_queue_room(const PaServer *server)
 	int			most = server->options.max_concurrent_calls;
 	int64		beforehand = 0;
 
-	if (server->usual_us > 0)
+	if (server->usual_us >= BEFOREHAND_FROM_US)
 		beforehand = most * BEFOREHAND_US / server->usual_us;
 	return most + (int) Min(beforehand, most / BEFOREHAND_PART) -
 		server->in_flight;

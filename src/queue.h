@@ -225,7 +225,8 @@ extern int	pa_queue_calls_in_flight(void);
 /*
  * How many more calls of a server the courier may be given.  It lets no more
  * start than the server may have, but gets a few beforehand, to start while we
- * are busy: as many as usually end in a few milliseconds.
+ * are busy: as many as usually end in a few milliseconds.  Not where calls are
+ * over soon: there the processors are busy, whoever waits.
  */
 extern int	pa_queue_room(const PaServer *server);
 extern void pa_queue_note_duration(PaServer *server, int64 duration_us);

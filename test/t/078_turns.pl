@@ -15,7 +15,7 @@ my $limit = 64;
 my $site = new_site(
 	'main',
 	agent => [qw(--initial-state running)],
-	rules => "held-* off latency=600s when=after\n",
+	rules => "held-* off latency=600s when=after\nquick-* off latency=40ms\n",
 	options => { max_concurrent_calls => $limit, call_timeout => '10min' });
 my $node = $site->{node};
 my @quick = map { "quick-$_" } 1 .. 40;
@@ -51,7 +51,7 @@ sub numbers
 			  FROM power_action.event WHERE $where GROUP BY 1) o});
 }
 
-# Calls that are over at once let the courier have some beforehand.
+# Calls that take a little while let the courier have some beforehand.
 request_many($site, 'power_off', \@quick);
 finish_all($site);
 is(numbers("cluster_id LIKE 'quick-%'"), 'success|confirmed 40', 'quick ones');
