@@ -210,18 +210,36 @@ verb(PaAction action)
 	}
 }
 
+static bool
+same_text(const text *one, const text *other)
+{
+	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
+		memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
+			   VARSIZE_ANY_EXHDR(one)) == 0;
+}
+
+/* "known": the name of a server that exists, or NULL. */
+static bool
+server_exists(const text *server_name, const text **known)
+{
+	if (*known != NULL && same_text(server_name, *known))
+		return true;
+	if (!pa_agent_server_exists(text_to_cstring(server_name)))
+		return false;
+	*known = server_name;
+	return true;
+}
+
 /* Sets error_code and error_message of an item that cannot be done. */
 static void
-judge(const PaRequest *request, PaRequestItem *item)
+judge(const PaRequest *request, PaRequestItem *item, const text **known_server)
 {
-	char	   *cluster_id = text_to_cstring(item->cluster_id);
-	char	   *server_name;
-
 	if (!item->found)
 	{
 		item->error_code = "NOT_FOUND";
-		item->error_message = psprintf("cluster \"%s\" does not exist",
-									   cluster_id);
+		item->error_message =
+			psprintf("cluster \"%s\" does not exist",
+					 text_to_cstring(item->cluster_id));
 		return;
 	}
 
@@ -229,20 +247,20 @@ judge(const PaRequest *request, PaRequestItem *item)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to %s cluster \"%s\"",
-						verb(request->action), cluster_id),
+						verb(request->action),
+						text_to_cstring(item->cluster_id)),
 				 errhint("It takes power_action.grant_operator for account \"%s\".",
 						 text_to_cstring(item->account_name))));
 
-	server_name = text_to_cstring(item->server_name);
 	if (item->terminated)
 		item->error_message = psprintf("cluster \"%s\" is terminated",
-									   cluster_id);
+									   text_to_cstring(item->cluster_id));
 	else if (item->instances_live == 0)
 		item->error_message = psprintf("cluster \"%s\" has no instances, or only terminated ones",
-									   cluster_id);
-	else if (!pa_agent_server_exists(server_name))
+									   text_to_cstring(item->cluster_id));
+	else if (!server_exists(item->server_name, known_server))
 		item->error_message = psprintf("server \"%s\" of account \"%s\" is not a foreign server of power_agent",
-									   server_name,
+									   text_to_cstring(item->server_name),
 									   text_to_cstring(item->account_name));
 	if (item->error_message)
 		item->error_code = "FAILED_PRECONDITION";
@@ -278,6 +296,7 @@ request_chunk(const PaRequest *request, PaRequestItem **items, int count,
 			  Failures *failures, MemoryContext lasting)
 {
 	PaRequestItem **sorted = palloc(sizeof(PaRequestItem *) * count);
+	const text *known_server = NULL;
 
 	memcpy(sorted, items, sizeof(PaRequestItem *) * count);
 	if (count > 1)
@@ -285,7 +304,7 @@ request_chunk(const PaRequest *request, PaRequestItem **items, int count,
 
 	pa_request_target_find(sorted, count);
 	for (int i = 0; i < count; i++)
-		judge(request, items[i]);
+		judge(request, items[i], &known_server);
 	pa_request_store_insert(request, items, sorted, count);
 
 	for (int i = 0; i < count; i++)

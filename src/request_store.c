@@ -240,10 +240,18 @@ give_items(PaGiven *given, PaRequestItem **items, int count)
  * Without statements, as long as the tables are as they were made
  */
 
+/* words that events have which are not those of an argument */
+typedef struct EventWords
+{
+	Datum		pending;
+	Datum		failed;
+	Datum		no_result;
+} EventWords;
+
 /* What the arguments of the request are in a row of event. */
 static void
 set_event(PaRowWriter *row, const Datum *request, const char *nulls,
-		  const PaRequestItem *item)
+		  const PaRequestItem *item, const EventWords *words)
 {
 	static const int request_columns[] = {
 		PA_EVENT_ACTION, PA_EVENT_TRIGGERED_BY, PA_EVENT_DESCRIPTION,
@@ -270,12 +278,9 @@ set_event(PaRowWriter *row, const Datum *request, const char *nulls,
 		if (!item_nulls[c])
 			pa_writer_set(row, item_columns[c], values[c]);
 
-	pa_writer_set_text(row, PA_EVENT_STATUS,
-					   pa_event_status_name(item->error_code ?
-											PA_EVENT_FAILED :
-											PA_EVENT_PENDING));
-	pa_writer_set_text(row, PA_EVENT_AGENT_RESULT,
-					   pa_agent_result_name(PA_RESULT_NONE));
+	pa_writer_set(row, PA_EVENT_STATUS,
+				  item->error_code ? words->failed : words->pending);
+	pa_writer_set(row, PA_EVENT_AGENT_RESULT, words->no_result);
 	pa_writer_set(row, PA_EVENT_ATTEMPTS, Int32GetDatum(0));
 	if (item->error_code)
 	{
@@ -332,6 +337,11 @@ insert_rows(const Datum *request, const char *nulls, PaRequestItem **items,
 		.command = CMD_INSERT,
 		.identity = -1
 	};
+	const EventWords words = {
+		CStringGetTextDatum(pa_event_status_name(PA_EVENT_PENDING)),
+		CStringGetTextDatum(pa_event_status_name(PA_EVENT_FAILED)),
+		CStringGetTextDatum(pa_agent_result_name(PA_RESULT_NONE))
+	};
 	PaRowWriter events;
 	PaRowWriter jobs;
 
@@ -345,7 +355,7 @@ insert_rows(const Datum *request, const char *nulls, PaRequestItem **items,
 	for (int i = 0; i < count; i++)
 	{
 		pa_writer_start_row(&events);
-		set_event(&events, request, nulls, items[i]);
+		set_event(&events, request, nulls, items[i], &words);
 		items[i]->event_id = pa_writer_insert(&events);
 		if (items[i]->error_code)
 			continue;
