@@ -210,19 +210,12 @@ verb(PaAction action)
 	}
 }
 
-static bool
-same_text(const text *one, const text *other)
-{
-	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
-		memcmp(VARDATA_ANY(one), VARDATA_ANY(other),
-			   VARSIZE_ANY_EXHDR(one)) == 0;
-}
-
 /* "known": the name of a server that exists, or NULL. */
 static bool
 server_exists(const text *server_name, const text **known)
 {
-	if (*known != NULL && same_text(server_name, *known))
+	if (*known != NULL &&
+		pa_request_item_compare_texts(server_name, *known) == 0)
 		return true;
 	if (!pa_agent_server_exists(text_to_cstring(server_name)))
 		return false;
@@ -281,7 +274,7 @@ notify_failed(const PaRequest *request, int64 event_id)
 static int
 compare_items(const void *one, const void *other)
 {
-	return pa_request_item_compare_ids(
+	return pa_request_item_compare_texts(
 		(*(PaRequestItem *const *) one)->cluster_id,
 		(*(PaRequestItem *const *) other)->cluster_id);
 }
@@ -456,7 +449,7 @@ compare_ids(const void *one, const void *other)
 {
 	const ListedId *a = one;
 	const ListedId *b = other;
-	int			order = pa_request_item_compare_ids(a->cluster_id,
+	int			order = pa_request_item_compare_texts(a->cluster_id,
 													 b->cluster_id);
 
 	return order != 0 ? order : (a->position > b->position) -
@@ -517,7 +510,7 @@ read_ids(ArrayType *array, bool sorted, int *count)
 	qsort(ids, length, sizeof(ListedId), compare_ids);
 	for (int i = 0; i < length; i++)
 		if (i == 0 ||
-			pa_request_item_compare_ids(ids[unique - 1].cluster_id,
+			pa_request_item_compare_texts(ids[unique - 1].cluster_id,
 										 ids[i].cluster_id) != 0)
 			ids[unique++] = ids[i];
 	if (!sorted)

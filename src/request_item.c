@@ -12,7 +12,7 @@
 #include "request_item.h"
 
 int
-pa_request_item_compare_ids(const text *one, const text *other)
+pa_request_item_compare_texts(const text *one, const text *other)
 {
 	int			one_length = VARSIZE_ANY_EXHDR(one);
 	int			other_length = VARSIZE_ANY_EXHDR(other);
@@ -37,7 +37,7 @@ pa_request_item_of_row(const PaRow *row, int column, PaRequestItem **sorted,
 		int			middle = low + (high - low) / 2;
 		int			order;
 
-		order = pa_request_item_compare_ids(cluster_id,
+		order = pa_request_item_compare_texts(cluster_id,
 											sorted[middle]->cluster_id);
 		if (order == 0)
 			return sorted[middle];

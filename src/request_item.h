@@ -49,8 +49,8 @@ typedef struct PaRequestItem
 	char	   *status;			/* of a repeated one */
 } PaRequestItem;
 
-/* Order of cluster ids: bytewise, less than 0, 0 or greater. */
-extern int	pa_request_item_compare_ids(const text *one, const text *other);
+/* Order of texts such as cluster ids: bytewise, less than 0, 0 or greater. */
+extern int	pa_request_item_compare_texts(const text *one, const text *other);
 
 /*
  * The item of the cluster whose id is in a column of a row; they are in that
