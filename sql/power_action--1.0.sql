@@ -1091,7 +1091,7 @@ COMMENT ON COLUMN power_action.worker_status.state IS
 COMMENT ON COLUMN power_action.worker_status.since IS
 	'since when, in whole seconds';
 COMMENT ON COLUMN power_action.worker_status.in_flight IS
-	'calls under way';
+	'calls under way, and the few that wait for the next free place';
 COMMENT ON COLUMN power_action.worker_status.deferred IS
 	'outcomes that wait for a locked row, or for the end of an error that passes, such as a full disk';
 COMMENT ON COLUMN power_action.worker_status.calls IS

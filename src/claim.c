@@ -233,6 +233,7 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 {
 	int			lane_count = 0;
 	int			n = 0;
+	int			own = 0;
 	PaLane	  **lanes;
 	PaLaneRequest *requests;
 	List	   *places;
@@ -286,11 +287,15 @@ read_priority(PaServer *server, int16 priority, int room, TimestampTz now)
 
 		/* of other names with the same hash: it takes room elsewhere */
 		if (strcmp(place->lane.server_name, server->name) != 0)
+		{
 			note_place(place, now);
-		else if (pa_queue_find_job(place->event_id) == NULL)
+			continue;
+		}
+		if (pa_queue_find_job(place->event_id) == NULL)
 			pa_queue_cluster_due(place->cluster_id);
+		own++;
 	}
-	return list_length(places);
+	return own;
 }
 
 /*

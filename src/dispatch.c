@@ -350,8 +350,12 @@ start_within(PaCluster *cluster, TimestampTz now)
 	{
 		const PaJob *job = dlist_container(PaJob, node, iter.cur);
 
-		if (job->in_call)
-			expires_at = Max(expires_at, job->expires_at);
+		if (!job->in_call)
+			continue;
+		/* what an agent has taken is not too late */
+		if (cluster->confirming || job->agent_result == PA_RESULT_ACCEPTED)
+			return LONGEST_WAIT;
+		expires_at = Max(expires_at, job->expires_at);
 	}
 	left = TimestampDifferenceMilliseconds(now, expires_at);
 	return (uint32) Max(1, Min(left, LONGEST_WAIT));

@@ -244,40 +244,44 @@ static void
 sweep_given_up(TimestampTz now)
 {
 	List	   *servers = pa_queue_servers();
-	ListCell   *server_cell;
-	TimestampTz due_before;
+	char	  **away = palloc(sizeof(char *) * list_length(servers));
+	int			away_count = 0;
+	int			ended = 0;
+	List	   *late;
+	ListCell   *cell;
 
 	next_give_up = pa_clock_after(pa_clock_now(), GIVE_UP_INTERVAL_MS);
 	if (pa_give_up_after == 0 || !pa_enabled)
 		return;
-	due_before = TimestampTzPlusMilliseconds(now,
-											 -pa_give_up_after * INT64CONST(1000));
-
-	foreach(server_cell, servers)
+	foreach(cell, servers)
 	{
-		PaServer   *server = lfirst(server_cell);
-		List	   *late;
-		ListCell   *cell;
-		int			ended = 0;
+		PaServer   *server = lfirst(cell);
 
-		if (!is_away(server))
-			continue;
-		late = pa_job_store_due_before(server->name, due_before, SWEEP_LIMIT);
-		foreach(cell, late)
-		{
-			PaJobDetail *detail = lfirst(cell);
-			PaJob	   *job = pa_queue_find_job(detail->place.event_id);
-			PaCluster  *cluster = job ? job->cluster : NULL;
-
-			if (job && !can_end_now(job))
-				continue;
-			give_up(job ? job : pa_queue_add_job(NULL, detail), server);
-			settle_cluster(cluster);
-			ended++;
-		}
-		if (list_length(late) == SWEEP_LIMIT && ended > 0)
-			next_give_up = PA_INSTANT_PAST;
+		if (is_away(server))
+			away[away_count++] = server->name;
 	}
+	if (away_count == 0)
+		return;
+
+	late = pa_job_store_due_before(
+		away, away_count,
+		TimestampTzPlusMilliseconds(now, -pa_give_up_after * INT64CONST(1000)),
+		SWEEP_LIMIT);
+	foreach(cell, late)
+	{
+		PaJobDetail *detail = lfirst(cell);
+		PaServer   *server = pa_queue_server(detail->place.lane.server_name);
+		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
+		PaCluster  *cluster = job ? job->cluster : NULL;
+
+		if (job && !can_end_now(job))
+			continue;
+		give_up(job ? job : pa_queue_add_job(NULL, detail), server);
+		settle_cluster(cluster);
+		ended++;
+	}
+	if (list_length(late) == SWEEP_LIMIT && ended > 0)
+		next_give_up = PA_INSTANT_PAST;
 }
 
 void

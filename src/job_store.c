@@ -169,9 +169,10 @@ pa_job_store_highest(void)
 
 /*
  * The index is read once for each lane, not once for each job.  Of lanes with
- * one hash, only that of the first job is found: the claim tells of the others
- * as it reads it, arrivals do before.  Who has such lanes had an account moved
- * between servers whose names were made up for it (account_lane_idx).
+ * one hash, only that of the first job is found; the others come with it when
+ * it is claimed, or as they arrive.  Who has such lanes had an account moved
+ * between servers whose names were made up for it (account_lane_idx); their
+ * older jobs wait while the first one's agent is away.
  */
 #define LANES \
 	"WITH RECURSIVE lane AS ( " \
@@ -409,8 +410,8 @@ pa_job_store_any_ahead(TimestampTz now)
 }
 
 List *
-pa_job_store_due_before(const char *server_name, TimestampTz due_before,
-						int limit)
+pa_job_store_due_before(char **server_names, int count,
+						TimestampTz due_before, int limit)
 {
 	/* all lanes are skipped through, since names have no order in the index */
 	static PaPlan plan = {
@@ -418,17 +419,23 @@ pa_job_store_due_before(const char *server_name, TimestampTz due_before,
 		"SELECT " DETAIL_COLUMNS "FROM lane l "
 		"CROSS JOIN LATERAL (" JOB_AND_PLACE
 		"WHERE " OF_LANE
-		"AND j.server_name OPERATOR(pg_catalog.=) $3 "
+		"AND j.server_name OPERATOR(pg_catalog.=) l.server_name "
 		"AND j.due_at OPERATOR(pg_catalog.<=) $4 AND " OWN_ORIGIN
 		"ORDER BY j.due_at, " ID_IN_INDEX " LIMIT $5) j "
 		EVENT_OF_JOB
-		"WHERE l.server_name OPERATOR(pg_catalog.=) $3 LIMIT $5",
-		5, {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, INT4OID}
+		"WHERE l.server_name OPERATOR(pg_catalog.=) ANY ($3) LIMIT $5",
+		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
 	};
-	Datum		values[] = {origin_system, origin_database,
-		CStringGetTextDatum(server_name), TimestampTzGetDatum(due_before),
-	Int32GetDatum(limit)};
+	Datum	   *names = palloc(sizeof(Datum) * count);
+	Datum		values[5];
 
+	for (int i = 0; i < count; i++)
+		names[i] = CStringGetTextDatum(server_names[i]);
+	values[0] = origin_system;
+	values[1] = origin_database;
+	values[2] = pa_array(names, NULL, count, TEXTOID);
+	values[3] = TimestampTzGetDatum(due_before);
+	values[4] = Int32GetDatum(limit);
 	return pa_plan_list(&plan, values, NULL, collect_detail);
 }
 

@@ -70,8 +70,8 @@ extern TimestampTz pa_job_store_next_expiry(TimestampTz now);
  */
 extern bool pa_job_store_any_ahead(TimestampTz now);
 
-/* Jobs of a server that were due before a time, at most "limit". */
-extern List *pa_job_store_due_before(const char *server_name,
+/* Jobs of some servers that were due before a time, at most "limit". */
+extern List *pa_job_store_due_before(char **server_names, int count,
 									 TimestampTz due_before, int limit);
 
 /* Requests to cancel with ids above "after", oldest first. */

@@ -52,7 +52,7 @@ typedef struct PaCall
 	uint64_t	call_id;
 	int64_t		ordered_us;
 	int64_t		started_us;
-	int64_t		deadline_us;
+	int64_t		timeout_us;
 	PaChannel  *channel;
 	PaUnary		unary;			/* has no call before it is started */
 
@@ -95,13 +95,14 @@ add_result(const Courier__Result *result)
 	pa_output_add(&frame);
 }
 
-static void reject(uint64_t call_id, grpc_status_code status,
+static void reject(uint64_t call_id, grpc_status_code status, int64_t waited_us,
 				   const char *format,...)
-			__attribute__((format(printf, 3, 4)));
+			__attribute__((format(printf, 4, 5)));
 
 /* the Result of a call that was never started */
 static void
-reject(uint64_t call_id, grpc_status_code status, const char *format,...)
+reject(uint64_t call_id, grpc_status_code status, int64_t waited_us,
+	   const char *format,...)
 {
 	Courier__Result result = COURIER__RESULT__INIT;
 	char		text[512];
@@ -116,6 +117,7 @@ reject(uint64_t call_id, grpc_status_code status, const char *format,...)
 	result.status_code = status;
 	result.status_message = clean;
 	result.not_delivered = true;
+	result.duration_us = (uint64_t) waited_us;
 	add_result(&result);
 }
 
@@ -229,19 +231,20 @@ static void
 refuse(PaCall *call, grpc_status_code status, const char *message)
 {
 	uint64_t	call_id = call->call_id;
+	int64_t		waited_us = pa_clock_now() - call->ordered_us;
 
 	delete(call);
 	grpc_slice_unref(call->request_id);
 	grpc_slice_unref(call->request);
 	drop(call);
-	reject(call_id, status, "%s", message);
+	reject(call_id, status, waited_us, "%s", message);
 }
 
 static gpr_timespec
-grpc_time(int64_t time_us, int64_t now)
+after_us(int64_t us)
 {
 	return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-						gpr_time_from_micros(time_us - now, GPR_TIMESPAN));
+						gpr_time_from_micros(us, GPR_TIMESPAN));
 }
 
 /* A call that the pace has let start. */
@@ -258,8 +261,7 @@ begin(PaCall *call)
 	call->started_us = pa_clock_now();
 	pa_unary_prepare(&call->unary,
 					 pa_channel_create_call(call->channel, call->method,
-											grpc_time(call->deadline_us,
-													  call->started_us)),
+											after_us(call->timeout_us)),
 					 call->request);
 
 	snprintf(attempt, sizeof(attempt), "%u", call->attempt);
@@ -276,7 +278,7 @@ begin(PaCall *call)
 		delete(call);
 		drop(call);
 		request_id = grpc_slice_to_c_string(metadata[0].value);
-		reject(call_id, GRPC_STATUS_INVALID_ARGUMENT,
+		reject(call_id, GRPC_STATUS_INVALID_ARGUMENT, 0,
 			   "gRPC refuses the request id \"%s\" as metadata", request_id);
 		gpr_free(request_id);
 	}
@@ -298,13 +300,13 @@ pa_call_start(const Courier__Call *order)
 	channel = pa_server_channel(order->server_name, problem, sizeof(problem));
 	if (channel == NULL)
 	{
-		reject(order->call_id, GRPC_STATUS_UNAVAILABLE, "%s", problem);
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE, 0, "%s", problem);
 		return;
 	}
 	if (!pa_channel_has_method(channel, order->method))
 	{
 		pa_channel_release(channel);
-		reject(order->call_id, GRPC_STATUS_UNAVAILABLE,
+		reject(order->call_id, GRPC_STATUS_UNAVAILABLE, 0,
 			   "no known method was named for the call to server \"%s\"",
 			   order->server_name);
 		return;
@@ -314,15 +316,15 @@ pa_call_start(const Courier__Call *order)
 	if (call == NULL)
 	{
 		pa_channel_release(channel);
-		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED,
+		reject(order->call_id, GRPC_STATUS_RESOURCE_EXHAUSTED, 0,
 			   "the courier is out of memory");
 		return;
 	}
 	call->call_id = order->call_id;
 	call->ordered_us = now;
-	call->deadline_us = now + (int64_t) order->timeout_ms * 1000;
-	start_by = order->start_within_ms == 0 ? call->deadline_us :
-		now + (int64_t) order->start_within_ms * 1000;
+	call->timeout_us = (int64_t) order->timeout_ms * 1000;
+	start_by = now + (order->start_within_ms == 0 ? call->timeout_us :
+					  (int64_t) order->start_within_ms * 1000);
 	call->channel = channel;
 	call->method = order->method;
 	call->attempt = order->attempt;
@@ -347,14 +349,19 @@ paced_call(PaPaced *paced)
 void
 pa_call_attend(void)
 {
-	int64_t		now = pa_clock_now();
-	PaPaced    *paced;
+	for (;;)
+	{
+		int64_t		now = pa_clock_now();
+		PaPaced    *paced;
 
-	while ((paced = pa_pace_overdue(now)) != NULL)
-		refuse(paced_call(paced), GRPC_STATUS_DEADLINE_EXCEEDED,
-			   "the call could not start in time");
-	while ((paced = pa_pace_take(now)) != NULL)
-		begin(paced_call(paced));
+		if ((paced = pa_pace_overdue(now)) != NULL)
+			refuse(paced_call(paced), GRPC_STATUS_DEADLINE_EXCEEDED,
+				   "the call could not start in time");
+		else if ((paced = pa_pace_take(now)) != NULL)
+			begin(paced_call(paced));
+		else
+			break;
+	}
 }
 
 void

@@ -25,7 +25,10 @@ extern void pa_call_end(void);
 /* starts it, or lets it wait until it may (pace.h) */
 extern void pa_call_start(const Courier__Call *order);
 
-/* starts what may start now of those that wait; the reader, until pa_pace_due */
+/*
+ * Of those that wait, starts what may start now and ends what could not start
+ * in time; to be called again when pa_pace_due says.
+ */
 extern void pa_call_attend(void);
 
 /* its Result still comes; nothing happens if there is no such call */

@@ -253,12 +253,14 @@ note_duration(PaPace *pace, int64_t now, int64_t duration)
 bool
 pa_pace_end(PaPace *pace, int64_t now, int64_t duration)
 {
-	unsigned	limit = atomic_load(&pace->limit);
 	unsigned	started;
+	unsigned	limit;
 
 	if (duration >= 0)
 		note_duration(pace, now, duration);
 	started = atomic_fetch_sub(&pace->started, 1);
+	/* only now: a reader that looks before has set the one it looks at */
+	limit = atomic_load(&pace->limit);
 	return limit > 0 && started >= limit &&
 		atomic_load(&pace->waiting) > 0 && !atomic_exchange(&pace->told, true);
 }

@@ -284,13 +284,25 @@ pa_server_remove_all(void)
 	}
 }
 
+static const PaServer *
+find(const char *server_name)
+{
+	for (const PaServer *server = servers; server != NULL;
+		 server = server->next)
+		if (strcmp(server->configure->server_name, server_name) == 0)
+			return server;
+	return NULL;
+}
+
 void
 pa_server_configure(const Courier__Configure *configure)
 {
 	PaServer   *server = pa_memory_allocate_zeroed(sizeof(*server));
+	const PaServer *old = find(configure->server_name);
 
 	server->configure = copy_configure(configure);
-	server->pace = pa_pace_create();
+	/* calls of the old one count until they end */
+	server->pace = old != NULL ? pa_pace_share(old->pace) : pa_pace_create();
 	server->watched = configure->tls || configure->auth_token_file[0] != '\0';
 
 	pa_server_remove(configure->server_name);
@@ -304,25 +316,21 @@ pa_server_configure(const Courier__Configure *configure)
 PaChannel *
 pa_server_channel(const char *server_name, char *problem, size_t size)
 {
-	for (PaServer *server = servers; server != NULL; server = server->next)
+	const PaServer *server = find(server_name);
+
+	if (server == NULL)
+		snprintf(problem, size, "server \"%s\" is not configured",
+				 server_name);
+	else if (server->channel == NULL)
+		snprintf(problem, size, "server \"%s\" cannot be used: %s",
+				 server_name, server->problem);
+	else if (!pa_channel_usable(server->channel))
+		snprintf(problem, size, "the target of server \"%s\" is not valid",
+				 server_name);
+	else
 	{
-		if (strcmp(server->configure->server_name, server_name) != 0)
-			continue;
-		if (server->channel == NULL)
-		{
-			snprintf(problem, size, "server \"%s\" cannot be used: %s",
-					 server_name, server->problem);
-			return NULL;
-		}
-		if (!pa_channel_usable(server->channel))
-		{
-			snprintf(problem, size, "the target of server \"%s\" is not valid",
-					 server_name);
-			return NULL;
-		}
 		pa_channel_acquire(server->channel);
 		return server->channel;
 	}
-	snprintf(problem, size, "server \"%s\" is not configured", server_name);
 	return NULL;
 }

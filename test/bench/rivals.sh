@@ -7,13 +7,13 @@
 #
 #   bench_ceiling  records  ceiling grpc-core        calls/s  an empty server
 #                           ceiling grpc-core-agent  calls/s  power_agent
-#   bench_rivals   records  drain PRODUCT actions/s
+#   bench_rivals   records  drain PRODUCT actions/s  and ours between them
 #                           alone PRODUCT ms         from the acknowledgement of
 #                                                    COMMIT to the final row
 #                           PRODUCT: pg-boss, graphile-worker,
 #                           graphile-worker-grouped
 #
-# Of the caller: $private, $stage, query, record MEASURE SUBJECT UNIT VALUE,
+# Of the caller: $private, $stage, query, database, inventory, drain, record MEASURE SUBJECT UNIT VALUE,
 # scaled NUMBER; and $private/machine.tsv, where the settings go that were best.
 
 # QUICK=1 leaves of the numbers what takes seconds, and tries no settings.
@@ -221,7 +221,7 @@ rivals_measure()
 
 bench_rivals()
 {
-	local product measure
+	local product measure result round=0
 
 	rivals_build
 	if ! rivals_install; then
@@ -237,12 +237,21 @@ bench_rivals()
 				>>"$private/machine.tsv"
 		done
 	done
-	# In turns: the machine may get slower or faster meanwhile.
+	# In turns, with ours: the machine may get slower or faster meanwhile.
+	database turns
+	inventory "$(scaled 50000)" 1
 	for _ in $(seq "$rivals_pairs"); do
 		for product in "${rivals_products[@]}"; do
+			use postgres
 			rivals_measure drain "$product" actions/s "$rivals_actions" 2
+			use turns
+			round=$((round + 1))
+			result=$(drain "$(action_of "$round")")
+			record drain power_action actions/s "$(rate "$result")"
 		done
 	done
+	database_end turns
+	use postgres
 	for product in "${rivals_products[@]}"; do
 		rivals_measure alone "$product" ms "$rivals_singles"
 	done

@@ -69,14 +69,28 @@ test_cancelled(Client *client, Agent *agent)
 static void
 test_overdue(Client *client, Agent *agent)
 {
-	uint64_t	first = hold(client, 60000, 1);
-	uint64_t	second = hold(client, 100, 1);
-	uint64_t	third = hold(client, 60000, 1);
+	uint64_t	first = hold(client, 60000, 2);
+	uint64_t	other = hold(client, 60000, 2);
+	uint64_t	second = hold(client, 100, 2);
+	uint64_t	third = hold(client, 60000, 2);
+	uint64_t	fourth = hold(client, 100, 2);
+	Courier__Frame *frame = client_await_result(client, second);
 
-	check_result(client, second, 4, true, NULL,
-				 "one that waits outlives its deadline");
+	if (!ok(frame != NULL, "one that waits outlives its time"))
+		return;
+	is_number(frame->result->status_code, 4, "... DEADLINE_EXCEEDED");
+	is_number(frame->result->not_delivered, true, "... surely not delivered");
+	ok(frame->result->duration_us >= 99000, "... not before it was over");
+	courier__frame__free_unpacked(frame, NULL);
+
+	/* when this is over, so is the fourth, which is not the next */
+	check_result(client, limited_call(client, "b", "hold", 150, 0), 4, false,
+				 NULL, "some time passes");
 	agent_release(agent);
 	check_result(client, first, 0, false, "", "the first");
+	check_result(client, other, 0, false, "", "and the one beside it");
+	check_result(client, fourth, 4, true, NULL,
+				 "one whose time was over behind another does not start");
 	ok(agent_await(agent, &agent->held_count, 1), "the third starts");
 	agent_release(agent);
 	check_result(client, third, 0, false, "", "the third");
