@@ -13,7 +13,7 @@ use Time::HiRes ();
 
 # What every agent is like when nothing is wrong with it.
 my %flags = (
-	quick => [qw(--latency=10ms)],
+	quick => [qw(--latency=25ms)],
 	moving => [qw(--latency=5ms --transition-time=300ms)],
 	slow => [qw(--transition-time=150ms --answer-when-done)]);
 
