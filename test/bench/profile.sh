@@ -12,13 +12,20 @@ waits_of()
 			END { printf "%.0f\n", sum }'
 }
 
-# What the worker has done with its time so far, in ms, and for how many events.
+# worker_times EVENTS: what the worker has done with its time when it had
+# finished so many, in ms, after their number.  It publishes that now and then.
 worker_times()
 {
-	query -F ' ' -c "
-		SELECT finished, receive_time, read_time, send_time, write_time,
-			commit_time
-		FROM power_action.worker_status WHERE database = 'profile'"
+	local -a times
+
+	until read -r -a times < <(query -F ' ' -c "
+			SELECT finished, receive_time, read_time, send_time, write_time,
+				commit_time
+			FROM power_action.worker_status WHERE database = 'profile'") &&
+		((times[0] >= $1)); do
+		sleep 0.05
+	done
+	echo "${times[*]}"
 }
 
 # A server of its own, whose settings make it a little slower.
@@ -46,17 +53,13 @@ SETTINGS
 		[agent]=$(agent_pid agent))
 	for ((round = 2; round <= $(rounds 4) + 1; round++)); do
 		query -c "SELECT pg_stat_reset_shared('wal')" >/dev/null
-		read -r -a before < <(worker_times)
+		read -r -a before < <(worker_times $(((round - 1) * number)))
 		for process in "${!pids[@]}"; do
 			cpu[$process]=$(cpu_of "${pids[$process]}")
 			waits[$process]=$(waits_of "${pids[$process]}")
 		done
 		drain "$(action_of "$round")" >/dev/null
-		# it publishes them now and then
-		until read -r -a after < <(worker_times) &&
-			((after[0] == before[0] + number)); do
-			sleep 0.05
-		done
+		read -r -a after < <(worker_times $((round * number)))
 		for i in 1 2 3 4 5; do
 			record "$measure" "worker: ${phases[i]}" us "$(awk \
 				-v spent="${after[i]}" -v before="${before[i]}" \
