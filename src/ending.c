@@ -270,7 +270,8 @@ sweep_given_up(TimestampTz now)
 	foreach(cell, late)
 	{
 		PaJobDetail *detail = lfirst(cell);
-		PaServer   *server = pa_queue_server(detail->place.lane.server_name);
+		PaServer   *server =
+			pa_queue_find_server(detail->place.lane.server_name);
 		PaJob	   *job = pa_queue_find_job(detail->place.event_id);
 		PaCluster  *cluster = job ? job->cluster : NULL;
 

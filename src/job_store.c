@@ -327,17 +327,14 @@ pa_job_store_of_clusters(char **cluster_ids, int count, TimestampTz now,
 		EVENT_OF_JOB,
 		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
 	};
-	Datum	   *ids = palloc(sizeof(Datum) * count);
 	Datum		values[5];
 	List	   *list;
 
 	if (pa_job_reader_of_clusters(cluster_ids, count, now, limit, &list))
 		return list;
-	for (int i = 0; i < count; i++)
-		ids[i] = CStringGetTextDatum(cluster_ids[i]);
 	values[0] = origin_system;
 	values[1] = origin_database;
-	values[2] = pa_array(ids, NULL, count, TEXTOID);
+	values[2] = pa_text_array((const char **) cluster_ids, count);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = Int32GetDatum(limit);
 	return pa_plan_list(&plan, values, NULL, collect_detail);
@@ -426,16 +423,10 @@ pa_job_store_due_before(char **server_names, int count,
 		"WHERE l.server_name OPERATOR(pg_catalog.=) ANY ($3) LIMIT $5",
 		5, {INT8OID, OIDOID, TEXTARRAYOID, TIMESTAMPTZOID, INT4OID}
 	};
-	Datum	   *names = palloc(sizeof(Datum) * count);
-	Datum		values[5];
+	Datum		values[] = {origin_system, origin_database,
+		pa_text_array((const char **) server_names, count),
+	TimestampTzGetDatum(due_before), Int32GetDatum(limit)};
 
-	for (int i = 0; i < count; i++)
-		names[i] = CStringGetTextDatum(server_names[i]);
-	values[0] = origin_system;
-	values[1] = origin_database;
-	values[2] = pa_array(names, NULL, count, TEXTOID);
-	values[3] = TimestampTzGetDatum(due_before);
-	values[4] = Int32GetDatum(limit);
 	return pa_plan_list(&plan, values, NULL, collect_detail);
 }
 

@@ -373,7 +373,7 @@ void
 pa_queue_note_duration(PaServer *server, int64 duration_us)
 {
 	if (server->usual_us == 0)
-		server->usual_us = Max(duration_us, 1);
+		server->usual_us = duration_us;
 	else
 		server->usual_us +=
 			(duration_us - server->usual_us) / DURATIONS_AVERAGED;

@@ -103,7 +103,7 @@ typedef struct PaCluster
 	bool		marked;			/* its events are marked as running */
 	TimestampTz sent_at;		/* for the tables */
 	PaInstant	call_began;		/* the same */
-	PaInstant	deadline;		/* of the call, as the courier was told */
+	PaInstant	deadline;		/* of the call, if the courier starts it now */
 	PaInstant	moving_since;	/* of the first reply that was not final */
 	ItemPointerData row;		/* where the cluster's row was; a hint */
 	MemoryContext call_context; /* holds the instances; NULL: none */

@@ -214,15 +214,11 @@ PaTarget *
 pa_target_store_read(char **cluster_ids, int count)
 {
 	PaTarget   *targets = palloc0(sizeof(PaTarget) * count);
-	Datum	   *ids;
 	Datum		argument;
 
 	if (read_in_place(targets, cluster_ids, count))
 		return targets;
-	ids = palloc(sizeof(Datum) * count);
-	for (int i = 0; i < count; i++)
-		ids[i] = CStringGetTextDatum(cluster_ids[i]);
-	argument = pa_array(ids, NULL, count, TEXTOID);
+	argument = pa_text_array((const char **) cluster_ids, count);
 	read_clusters(targets, argument);
 	read_instances(targets, argument);
 	return targets;

@@ -126,14 +126,15 @@ test_spread(Client *client, Agent *agent)
 
 	ids[0] = hold(client, 60000, 0);
 	ok(agent_await(agent, &agent->held_count, 1), "a call that takes a while");
-	usleep(20000);
+	check_result(client, limited_call(client, "b", "hold", 20, 0), 4, false,
+				 NULL, "some time passes");
 	agent_release(agent);
 	check_result(client, ids[0], 0, false, "", "it");
 
 	for (int i = 0; i < COUNT; i++)
 		ids[i] = hold(client, 60000, 0);
 	ok(agent_await(agent, &agent->held_count, COUNT),
-	   "after it many start, one after the other");
+	   "after it many start, which have to wait for each other");
 	agent_release(agent);
 	for (int i = 0; i < COUNT; i++)
 	{
