@@ -77,6 +77,9 @@ static const Option options_known[] = {
 	{.name = "load_balancing", .kind = OPTION_CHOICE, .of_connection = true,
 		.offset = offsetof(PaAgentServer, round_robin),
 	.words = {"pick_first", "round_robin"}},
+	{.name = "streaming", .kind = OPTION_CHOICE, .of_connection = true,
+		.offset = offsetof(PaAgentServer, streaming_off),
+	.words = {"auto", "off"}},
 	{.name = "account_field", .kind = OPTION_CHOICE,
 		.offset = offsetof(PaAgentServer, send_account_id),
 	.words = {"name", "id"}},
@@ -98,6 +101,7 @@ set_defaults(PaAgentServer *server)
 	server->max_concurrent_calls = 256;
 	server->max_message_size = 4 * 1024 * 1024;
 	server->round_robin = false;
+	server->streaming_off = false;
 	server->send_account_id = false;
 }
 

@@ -33,6 +33,7 @@ typedef struct PaAgentServer
 	int			max_concurrent_calls;
 	int			max_message_size;	/* bytes of a reply */
 	bool		round_robin;	/* else pick_first */
+	bool		streaming_off;	/* else 'auto': many calls share a stream */
 	bool		send_account_id;	/* account_field 'id' */
 } PaAgentServer;
 

@@ -89,6 +89,9 @@ send_configure(const PaServer *server)
 	configure.keepalive_time_ms = server->options.keepalive_time;
 	configure.max_message_size = server->options.max_message_size;
 	configure.round_robin = server->options.round_robin;
+	/* a stream is with one agent: it would leave the others without calls */
+	configure.streaming = !server->options.streaming_off &&
+		!server->options.round_robin;
 	configure.tls = server->options.tls;
 	configure.root_cert_file = encode_option(server->options.root_cert_file);
 	configure.cert_file = encode_option(server->options.cert_file);

@@ -149,7 +149,7 @@ FROM (VALUES
 	($$target 'agent:1', tls_server_name ''$$,
 	 'HV024 invalid value for option "tls_server_name": "" | It must be a host name without a port, such as "agent.example.com".'),
 	($$target 'agent:1', auth_token 'secret'$$,
-	 'HV00D invalid option "auth_token" | Valid options are: target, tls, root_cert_file, cert_file, key_file, tls_server_name, auth_token_file, call_timeout, connect_timeout, keepalive_time, max_concurrent_calls, max_message_size, load_balancing, account_field.')
+	 'HV00D invalid option "auth_token" | Valid options are: target, tls, root_cert_file, cert_file, key_file, tls_server_name, auth_token_file, call_timeout, connect_timeout, keepalive_time, max_concurrent_calls, max_message_size, load_balancing, streaming, account_field.')
 ) t (options, refusal);
 SELECT matches(pg_temp.create_server(format('target ''agent:1'', cert_file %L, key_file ''/k''', '/' || repeat('x', 1023))),
 			   '^HV024 .*less than 1024 bytes', 'a path that is too long');

@@ -78,6 +78,9 @@ FROM unnest(ARRAY[
 	'max_message_size ''33MB''',
 	'load_balancing ''round_robin''',
 	'load_balancing ''random''',
+	'streaming ''auto''',
+	'streaming ''off''',
+	'streaming ''on''',
 	'account_field ''id''',
 	'account_field ''ID''',
 	'token ''secret'''

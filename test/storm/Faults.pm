@@ -304,6 +304,7 @@ my %calm = (
 	keepalive_time => '5s',
 	max_concurrent_calls => '64',
 	load_balancing => 'pick_first',
+	streaming => 'auto',
 	account_field => 'name');
 my %other = (
 	call_timeout => [qw(300ms 700ms 3s)],
@@ -311,6 +312,7 @@ my %other = (
 	keepalive_time => [qw(1s 30s)],
 	max_concurrent_calls => [qw(1 4 256)],
 	load_balancing => [qw(round_robin)],
+	streaming => [qw(off)],
 	account_field => [qw(id)]);
 
 sub server_options
