@@ -1,98 +1,39 @@
 /*-------------------------------------------------------------------------
  *
  * src/courier/call.c
- *		The life of the calls that the worker orders.
- *
- * See call.h.  Structures of finished calls are kept for the next ones.  The
- * table of calls in flight is what Cancel looks into; a call is put in before
- * it is started and taken out by the completion thread, so that the one who
- * finds it there may use its grpc_call under the mutex.  One without a
- * grpc_call waits for its turn (pace.h), and is the reader's.
+ *		The life of the calls that the worker orders.  See call.h.
  *
  *-------------------------------------------------------------------------
  */
-#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
 
 #include "agent.pb-c.h"
-#include "arena.h"
 #include "call.h"
+#include "call_table.h"
 #include "channel.h"
 #include "delivery.h"
-#include "log.h"
 #include "output.h"
 #include "pace.h"
 #include "program/clock.h"
-#include "reply.h"
+#include "result.h"
 #include "server.h"
+#include "stream.h"
+#include "streamed.h"
 #include "text.h"
 #include "unary.h"
 
-#define BUCKETS			4096	/* a power of two */
-#define HIGHEST_STATUS	16
-#define POOL_LIMIT		4096	/* idle structures that are kept */
-
-/*
- * A reply of a few megabytes can hold millions of empty instances; what would
- * unpack to more than this is refused.
- */
-#define REPLY_ARENA_LIMIT	((size_t) 512 * 1024 * 1024)
-
-typedef struct PaCall
-{
-	PaTag		tag;
-	struct PaCall *next;		/* in its bucket, or in the pool */
-	uint64_t	call_id;
-	int64_t		ordered_us;
-	int64_t		started_us;
-	int64_t		timeout_us;
-	PaChannel  *channel;
-	PaUnary		unary;			/* has no call before it is started */
-
-	/* what it is started with */
-	PaPaced		paced;
-	Courier__Method method;
-	uint32_t	attempt;
-	grpc_slice	request_id;
-	grpc_slice	request;
-} PaCall;
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static PaCall *in_flight[BUCKETS];
-static PaCall *pool;
-static size_t pool_size;
-
-static PaArena arena;			/* of the completion thread */
-
 static void call_done(PaTag *tag, bool success);
-
-static PaCall **
-bucket_of(uint64_t call_id)
-{
-	return &in_flight[call_id & (BUCKETS - 1)];
-}
 
 void
 pa_call_begin(void)
 {
-	pa_arena_init(&arena, REPLY_ARENA_LIMIT);
-}
-
-static void
-add_result(const Courier__Result *result)
-{
-	Courier__Frame frame = COURIER__FRAME__INIT;
-
-	frame.body_case = COURIER__FRAME__BODY_RESULT;
-	frame.result = (Courier__Result *) result;
-	pa_output_add(&frame);
+	pa_result_begin();
+	pa_streamed_begin();
 }
 
 static void reject(uint64_t call_id, grpc_status_code status, int64_t waited_us,
@@ -118,69 +59,7 @@ reject(uint64_t call_id, grpc_status_code status, int64_t waited_us,
 	result.status_message = clean;
 	result.not_delivered = true;
 	result.duration_us = (uint64_t) waited_us;
-	add_result(&result);
-}
-
-static PaCall *
-take_structure(void)
-{
-	PaCall	   *call;
-
-	pthread_mutex_lock(&mutex);
-	call = pool;
-	if (call != NULL)
-	{
-		pool = call->next;
-		pool_size--;
-	}
-	pthread_mutex_unlock(&mutex);
-
-	if (call == NULL)
-		call = calloc(1, sizeof(*call));
-	return call;
-}
-
-static void
-give_structure(PaCall *call)
-{
-	pthread_mutex_lock(&mutex);
-	if (pool_size < POOL_LIMIT)
-	{
-		call->next = pool;
-		pool = call;
-		pool_size++;
-		call = NULL;
-	}
-	pthread_mutex_unlock(&mutex);
-
-	if (call != NULL)
-	{
-		pa_unary_destroy(&call->unary);
-		free(call);
-	}
-}
-
-static void
-insert(PaCall *call)
-{
-	PaCall	  **bucket = bucket_of(call->call_id);
-
-	pthread_mutex_lock(&mutex);
-	call->next = *bucket;
-	*bucket = call;
-	pthread_mutex_unlock(&mutex);
-}
-
-static void
-delete(PaCall *call)
-{
-	PaCall	  **link = bucket_of(call->call_id);
-
-	pthread_mutex_lock(&mutex);
-	while (*link != call)
-		link = &(*link)->next;
-	*link = call->next;
-	pthread_mutex_unlock(&mutex);
+	pa_result_add(&result);
 }
 
 static grpc_slice
@@ -217,15 +96,6 @@ pack_request(const Courier__Call *order)
 	return slice;
 }
 
-/* it is nobody's any more */
-static void
-drop(PaCall *call)
-{
-	pa_unary_clear(&call->unary);
-	pa_channel_release(call->channel);
-	give_structure(call);
-}
-
 /* ends a call that waited for its turn */
 static void
 refuse(PaCall *call, grpc_status_code status, const char *message)
@@ -233,10 +103,10 @@ refuse(PaCall *call, grpc_status_code status, const char *message)
 	uint64_t	call_id = call->call_id;
 	int64_t		waited_us = pa_clock_now() - call->ordered_us;
 
-	delete(call);
+	pa_call_table_delete(call);
 	grpc_slice_unref(call->request_id);
 	grpc_slice_unref(call->request);
-	drop(call);
+	pa_call_table_drop(call);
 	reject(call_id, status, waited_us, "%s", message);
 }
 
@@ -259,6 +129,8 @@ begin(PaCall *call)
 	char	   *request_id;
 
 	call->started_us = pa_clock_now();
+	if (pa_streamed_start(call))
+		return;
 	pa_unary_prepare(&call->unary,
 					 pa_channel_create_call(call->channel, call->method,
 											after_us(call->timeout_us)),
@@ -275,8 +147,8 @@ begin(PaCall *call)
 						call_done))
 	{
 		pa_pace_end(pace, call->started_us, -1);
-		delete(call);
-		drop(call);
+		pa_call_table_delete(call);
+		pa_call_table_drop(call);
 		request_id = grpc_slice_to_c_string(metadata[0].value);
 		reject(call_id, GRPC_STATUS_INVALID_ARGUMENT, 0,
 			   "gRPC refuses the request id \"%s\" as metadata", request_id);
@@ -312,7 +184,7 @@ pa_call_start(const Courier__Call *order)
 		return;
 	}
 
-	call = take_structure();
+	call = pa_call_table_create();
 	if (call == NULL)
 	{
 		pa_channel_release(channel);
@@ -330,7 +202,7 @@ pa_call_start(const Courier__Call *order)
 	call->attempt = order->attempt;
 	call->request_id = grpc_slice_from_copied_string(order->request_id);
 	call->request = pack_request(order);
-	insert(call);
+	pa_call_table_insert(call);
 
 	pace = pa_channel_pace(channel);
 	pa_pace_set_limit(pace, order->max_concurrent_calls);
@@ -346,8 +218,8 @@ paced_call(PaPaced *paced)
 	return (PaCall *) ((char *) paced - offsetof(PaCall, paced));
 }
 
-void
-pa_call_attend(void)
+static void
+start_waiting(void)
 {
 	for (;;)
 	{
@@ -365,38 +237,47 @@ pa_call_attend(void)
 }
 
 void
+pa_call_attend(void)
+{
+	int64_t		now;
+
+	start_waiting();
+	now = pa_clock_now();
+	pa_streamed_attend(now);
+	pa_stream_attend(now);
+}
+
+int64_t
+pa_call_due(void)
+{
+	int64_t		due = pa_pace_due();
+
+	if (pa_streamed_due() < due)
+		due = pa_streamed_due();
+	if (pa_stream_due() < due)
+		due = pa_stream_due();
+	return due;
+}
+
+void
 pa_call_cancel(uint64_t call_id)
 {
-	PaCall	   *call;
-	PaCall	   *unstarted = NULL;
-	grpc_call  *grpc = NULL;
+	PaCallFound found = pa_call_table_find(call_id);
 
-	pthread_mutex_lock(&mutex);
-	for (call = *bucket_of(call_id); call != NULL; call = call->next)
+	if (found.streamed != NULL)
+		pa_streamed_give_up(found.streamed, GRPC_STATUS_CANCELLED,
+							"cancelled by the worker");
+	if (found.unstarted != NULL)
 	{
-		if (call->call_id == call_id)
-		{
-			grpc = call->unary.call;
-			if (grpc != NULL)
-				grpc_call_ref(grpc);
-			else
-				unstarted = call;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&mutex);
-
-	if (unstarted != NULL)
-	{
-		pa_pace_withdraw(&unstarted->paced);
-		refuse(unstarted, GRPC_STATUS_CANCELLED,
+		pa_pace_withdraw(&found.unstarted->paced);
+		refuse(found.unstarted, GRPC_STATUS_CANCELLED,
 			   "cancelled by the worker before it started");
 	}
-	if (grpc != NULL)
+	if (found.grpc != NULL)
 	{
-		grpc_call_cancel_with_status(grpc, GRPC_STATUS_CANCELLED,
+		grpc_call_cancel_with_status(found.grpc, GRPC_STATUS_CANCELLED,
 									 "cancelled by the worker", NULL);
-		grpc_call_unref(grpc);
+		grpc_call_unref(found.grpc);
 	}
 }
 
@@ -407,67 +288,8 @@ pa_call_cancel_all(void)
 
 	while ((paced = pa_pace_overdue(INT64_MAX)) != NULL)
 		refuse(paced_call(paced), GRPC_STATUS_CANCELLED, "the courier ends");
-	for (int i = 0; i < BUCKETS; i++)
-	{
-		size_t		count = 0;
-		grpc_call **calls;
-		PaCall	   *call;
-
-		pthread_mutex_lock(&mutex);
-		for (call = in_flight[i]; call != NULL; call = call->next)
-			count++;
-		calls = count > 0 ? malloc(count * sizeof(*calls)) : NULL;
-		count = 0;
-		for (call = in_flight[i]; call != NULL && calls != NULL;
-			 call = call->next)
-		{
-			calls[count++] = call->unary.call;
-			grpc_call_ref(call->unary.call);
-		}
-		pthread_mutex_unlock(&mutex);
-
-		for (size_t j = 0; calls != NULL && j < count; j++)
-		{
-			grpc_call_cancel(calls[j], NULL);
-			grpc_call_unref(calls[j]);
-		}
-		free(calls);
-	}
-}
-
-/* the reply's bytes in one piece; *copy must be unreferenced afterwards */
-static const uint8_t *
-reply_bytes(grpc_byte_buffer *reply, size_t *size, grpc_slice *copy)
-{
-	grpc_byte_buffer_reader reader;
-	grpc_slice *first;
-	grpc_slice *second;
-
-	*copy = grpc_empty_slice();
-	*size = 0;
-	if (!grpc_byte_buffer_reader_init(&reader, reply))
-		return NULL;
-
-	if (!grpc_byte_buffer_reader_peek(&reader, &first))
-	{
-		grpc_byte_buffer_reader_destroy(&reader);
-		return (const uint8_t *) "";
-	}
-	if (!grpc_byte_buffer_reader_peek(&reader, &second))
-	{
-		/* the slice is the byte buffer's own, which outlives our use */
-		grpc_byte_buffer_reader_destroy(&reader);
-		*size = GRPC_SLICE_LENGTH(*first);
-		return GRPC_SLICE_START_PTR(*first);
-	}
-	grpc_byte_buffer_reader_destroy(&reader);
-
-	if (!grpc_byte_buffer_reader_init(&reader, reply))
-		return NULL;
-	*copy = grpc_byte_buffer_reader_readall(&reader);
-	grpc_byte_buffer_reader_destroy(&reader);
-	*size = GRPC_SLICE_LENGTH(*copy);
-	return GRPC_SLICE_START_PTR(*copy);
+	pa_stream_cancel_all();
+	pa_call_table_cancel();
 }
 
 static void
@@ -476,7 +298,6 @@ fill_reply(PaCall *call, Courier__Result *result)
 	grpc_slice	copy;
 	const uint8_t *data;
 	size_t		size;
-	size_t		left_out;
 
 	if (call->unary.reply == NULL)
 	{
@@ -484,20 +305,14 @@ fill_reply(PaCall *call, Courier__Result *result)
 		result->status_message = (char *) "the agent answered OK without a reply";
 		return;
 	}
-	data = reply_bytes(call->unary.reply, &size, &copy);
+	data = pa_unary_bytes(call->unary.reply, &size, &copy);
 	if (data == NULL)
 	{
 		result->status_code = GRPC_STATUS_INTERNAL;
 		result->status_message = (char *) "the reply of the agent cannot be read";
 	}
 	else
-	{
-		left_out = pa_reply_decode(&arena, data, size, result);
-		if (left_out > 0)
-			pa_log_send(COURIER__LOG_LEVEL__LOG_LEVEL_WARNING,
-						"a reply tells of more than %d instances, %zu were left out",
-						PA_REPLY_MAX_INSTANCES, left_out);
-	}
+		pa_result_reply(result, data, size);
 	grpc_slice_unref(copy);
 }
 
@@ -518,10 +333,7 @@ fill_failure(PaCall *call, Courier__Result *result)
 		.target = pa_channel_target(call->channel)
 	};
 
-	if (result->status_code > HIGHEST_STATUS)
-		result->status_code = GRPC_STATUS_UNKNOWN;
-	result->status_message = pa_reply_text(&arena, details, length,
-										   PA_TEXT_MESSAGE_LIMIT);
+	pa_result_failure(result, (uint32_t) unary->status, details, length);
 	result->not_delivered = pa_delivery_excluded(&signs);
 	gpr_free(peer);
 }
@@ -534,35 +346,27 @@ call_done(PaTag *tag, bool success)
 	bool		ok = call->unary.status == GRPC_STATUS_OK;
 	int64_t		now = pa_clock_now();
 
-	delete(call);
+	pa_call_table_delete(call);
 	if (pa_pace_end(pa_channel_pace(call->channel), now,
 					ok ? now - call->started_us : -1))
 		pa_output_wake();
 
 	result.call_id = call->call_id;
-	result.status_code = (uint32_t) call->unary.status;
 	if (ok)
 		fill_reply(call, &result);
 	else
 		fill_failure(call, &result);
 	result.duration_us = (uint64_t) (now - call->ordered_us);
-	add_result(&result);
+	pa_result_add(&result);
 
-	pa_arena_reset(&arena);
-	drop(call);
+	pa_result_forget();
+	pa_call_table_drop(call);
 }
 
 void
 pa_call_end(void)
 {
-	while (pool != NULL)
-	{
-		PaCall	   *call = pool;
-
-		pool = call->next;
-		pa_unary_destroy(&call->unary);
-		free(call);
-	}
-	pool_size = 0;
-	pa_arena_destroy(&arena);
+	pa_stream_end();
+	pa_call_table_end();
+	pa_result_end();
 }

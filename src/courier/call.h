@@ -27,9 +27,11 @@ extern void pa_call_start(const Courier__Call *order);
 
 /*
  * Of those that wait, starts what may start now and ends what could not start
- * in time; to be called again when pa_pace_due says.
+ * in time; ends those of streams whose time is over; sends what has started.
+ * To be called after every change and when pa_call_due says.
  */
 extern void pa_call_attend(void);
+extern int64_t pa_call_due(void);
 
 /* its Result still comes; nothing happens if there is no such call */
 extern void pa_call_cancel(uint64_t call_id);

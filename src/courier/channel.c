@@ -29,6 +29,7 @@
 #include "frame_format.h"
 #include "output.h"
 #include "program/memory.h"
+#include "stream.h"
 #include "text.h"
 #include "unary.h"
 
@@ -46,6 +47,9 @@
 
 #define METHODS					4	/* indexed by Courier__Method */
 
+/* so many calls of a server under way share a stream */
+#define CROWD					32
+
 struct PaChannel
 {
 	char	   *name;			/* of the server */
@@ -54,6 +58,12 @@ struct PaChannel
 	bool		usable;
 	grpc_channel *channel;
 	void	   *methods[METHODS];
+	uint32_t	largest_message;
+
+	/* of the reader */
+	void	   *stream_method;	/* NULL: each call is its own */
+	PaStream   *stream;
+	int64_t		no_stream_until;
 
 	PaPace	   *pace;
 	atomic_uint users;
@@ -120,6 +130,13 @@ add_string(grpc_channel_args *args, const char *key, const char *value)
 	arg->value.string = (char *) value;
 }
 
+static uint32_t
+largest_message(const Courier__Configure *configure)
+{
+	return configure->max_message_size == 0 ? DEFAULT_MESSAGE_SIZE :
+		configure->max_message_size;
+}
+
 static grpc_channel *
 make_channel(const Courier__Configure *configure,
 			 const PaCredentials *files, const char *target)
@@ -128,11 +145,6 @@ make_channel(const Courier__Configure *configure,
 	grpc_channel_args args = {0, storage};
 	grpc_channel_credentials *credentials = pa_credentials_for_channel(files);
 	grpc_channel *channel;
-	uint32_t	message_size = configure->max_message_size;
-
-	if (message_size == 0)
-		message_size = DEFAULT_MESSAGE_SIZE;
-
 	/* repeating calls is the worker's business */
 	add_integer(&args, GRPC_ARG_ENABLE_RETRIES, 0);
 	add_string(&args, GRPC_ARG_PRIMARY_USER_AGENT_STRING, USER_AGENT);
@@ -169,7 +181,8 @@ make_channel(const Courier__Configure *configure,
 		add_integer(&args, GRPC_ARG_KEEPALIVE_TIME_MS, INT_MAX);
 	add_integer(&args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
 
-	add_integer(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, message_size);
+	add_integer(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+				largest_message(configure));
 	add_integer(&args, GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, PA_FRAME_LIMIT);
 	add_integer(&args, GRPC_ARG_MAX_METADATA_SIZE, METADATA_LIMIT);
 
@@ -460,6 +473,12 @@ pa_channel_open(const Courier__Configure *configure,
 														  method_names[i],
 														  NULL, NULL);
 	}
+	self->largest_message = largest_message(configure);
+	if (configure->streaming)
+		self->stream_method =
+			grpc_channel_register_call(self->channel,
+									   "/agent.AgentService/PowerStream",
+									   NULL, NULL);
 
 	atomic_init(&self->users, 1);
 	atomic_init(&self->pins, 1);
@@ -485,9 +504,21 @@ pa_channel_open(const Courier__Configure *configure,
 	return self;
 }
 
+/* what is under way ends on the stream, new calls need another one */
+static void
+leave_stream(PaChannel *self)
+{
+	if (self->stream == NULL)
+		return;
+	pa_stream_close(self->stream);
+	pa_stream_release(self->stream);
+	self->stream = NULL;
+}
+
 void
 pa_channel_retire(PaChannel *self)
 {
+	leave_stream(self);
 	pthread_mutex_lock(&self->guard);
 	self->retired = true;
 	pthread_mutex_unlock(&self->guard);
@@ -532,10 +563,16 @@ pa_channel_ready(PaChannel *self)
 void
 pa_channel_set_authorization(PaChannel *self, grpc_slice authorization)
 {
+	bool		changed;
+
 	pthread_mutex_lock(&self->guard);
+	changed = !grpc_slice_eq(self->authorization, authorization);
 	grpc_slice_unref(self->authorization);
 	self->authorization = grpc_slice_ref(authorization);
 	pthread_mutex_unlock(&self->guard);
+	/* a stream has that of its start */
+	if (changed)
+		leave_stream(self);
 }
 
 void
@@ -590,6 +627,61 @@ pa_channel_create_call(PaChannel *self, Courier__Method method,
 											   GRPC_PROPAGATE_DEFAULTS, queue,
 											   self->methods[method],
 											   deadline, NULL);
+}
+
+static void
+stream_released(void *data)
+{
+	pa_channel_release(data);
+}
+
+static void
+open_stream(PaChannel *self)
+{
+	grpc_metadata metadata[1];
+	size_t		metadata_count = pa_channel_authorize(self, metadata);
+	grpc_call  *call =
+		grpc_channel_create_registered_call(self->channel, NULL,
+											GRPC_PROPAGATE_DEFAULTS, queue,
+											self->stream_method,
+											gpr_inf_future(GPR_CLOCK_MONOTONIC),
+											NULL);
+
+	pa_channel_acquire(self);
+	self->stream = pa_stream_open(call, metadata, metadata_count,
+								  self->largest_message, stream_released, self);
+	for (size_t i = 0; i < metadata_count; i++)
+		grpc_slice_unref(metadata[i].value);
+}
+
+PaStream *
+pa_channel_stream(PaChannel *self, int64_t now)
+{
+	bool		crowded;
+
+	if (self->stream_method == NULL)
+		return NULL;
+	crowded = pa_pace_started(self->pace) >= CROWD;
+	if (self->stream != NULL)
+	{
+		switch (pa_stream_state(self->stream))
+		{
+			case PA_STREAM_OPEN:
+				if (crowded)
+					pa_stream_keep(self->stream, now);
+				return self->stream;
+			case PA_STREAM_OPENING:
+				return NULL;
+			case PA_STREAM_CLOSING:
+			case PA_STREAM_ENDED:
+				self->no_stream_until = now + pa_stream_pause_us(self->stream);
+				leave_stream(self);
+				break;
+		}
+	}
+	if (crowded && now >= self->no_stream_until && pa_channel_ready(self))
+		open_stream(self);
+	return NULL;
 }
 
 bool

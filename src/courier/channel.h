@@ -21,6 +21,7 @@
 #include "courier.pb-c.h"
 #include "credentials.h"
 #include "pace.h"
+#include "stream.h"
 
 typedef struct PaChannel PaChannel;
 
@@ -73,6 +74,13 @@ extern bool pa_channel_has_method(const PaChannel *channel,
 extern grpc_call *pa_channel_create_call(PaChannel *channel,
 										 Courier__Method method,
 										 gpr_timespec deadline);
+
+/*
+ * The stream for a new call, which the reader thread may use until it asks
+ * again; NULL: the call is to be one of its own.  There is one while many
+ * calls are under way, if the agent has it.
+ */
+extern PaStream *pa_channel_stream(PaChannel *channel, int64_t now);
 
 /*
  * Sets one piece of metadata, whose value the caller has to unreference, and

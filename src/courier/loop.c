@@ -23,7 +23,6 @@
 #include "log.h"
 #include "loop.h"
 #include "output.h"
-#include "pace.h"
 #include "program/clock.h"
 #include "server.h"
 #include "unary.h"
@@ -102,7 +101,7 @@ static const struct timespec *
 patience(struct timespec *timeout)
 {
 	int			server_ms = pa_server_patience();
-	int64_t		due = pa_pace_due();
+	int64_t		due = pa_call_due();
 	int64_t		wait = server_ms < 0 ? INT64_MAX : (int64_t) server_ms * 1000;
 
 	if (due != INT64_MAX)

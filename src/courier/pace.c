@@ -128,6 +128,12 @@ may_start(PaPace *pace, int64_t now)
 	return true;
 }
 
+unsigned
+pa_pace_started(PaPace *pace)
+{
+	return atomic_load(&pace->started);
+}
+
 bool
 pa_pace_admit(PaPace *pace, int64_t now)
 {

@@ -11,8 +11,8 @@
  * microseconds.  Where calls take next to no time, or are few, none waits.
  *
  * Times are in microseconds of one clock that never goes back.  All belongs to
- * the reader thread, but for pa_pace_end, which the completion thread calls,
- * and pa_pace_release, which any thread may.
+ * the reader thread, but for pa_pace_end, which the completion thread calls -
+ * any may with a duration of -1 -, and pa_pace_release, which any thread may.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,6 +39,8 @@ extern void pa_pace_release(PaPace *pace);
 
 /* calls that have started and not ended; 0: as many as there are */
 extern void pa_pace_set_limit(PaPace *pace, unsigned limit);
+
+extern unsigned pa_pace_started(PaPace *pace);
 
 /* May one more start now?  If so, it has. */
 extern bool pa_pace_admit(PaPace *pace, int64_t now);

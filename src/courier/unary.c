@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
 
 #include "unary.h"
@@ -96,4 +97,38 @@ pa_unary_destroy(PaUnary *unary)
 	grpc_metadata_array_destroy(&unary->initial_metadata);
 	grpc_metadata_array_destroy(&unary->trailing_metadata);
 	memset(unary, 0, sizeof(*unary));
+}
+
+const uint8_t *
+pa_unary_bytes(grpc_byte_buffer *message, size_t *size, grpc_slice *copy)
+{
+	grpc_byte_buffer_reader reader;
+	grpc_slice *first;
+	grpc_slice *second;
+
+	*copy = grpc_empty_slice();
+	*size = 0;
+	if (!grpc_byte_buffer_reader_init(&reader, message))
+		return NULL;
+
+	if (!grpc_byte_buffer_reader_peek(&reader, &first))
+	{
+		grpc_byte_buffer_reader_destroy(&reader);
+		return (const uint8_t *) "";
+	}
+	if (!grpc_byte_buffer_reader_peek(&reader, &second))
+	{
+		/* the slice is the byte buffer's own, which outlives our use */
+		grpc_byte_buffer_reader_destroy(&reader);
+		*size = GRPC_SLICE_LENGTH(*first);
+		return GRPC_SLICE_START_PTR(*first);
+	}
+	grpc_byte_buffer_reader_destroy(&reader);
+
+	if (!grpc_byte_buffer_reader_init(&reader, message))
+		return NULL;
+	*copy = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	*size = GRPC_SLICE_LENGTH(*copy);
+	return GRPC_SLICE_START_PTR(*copy);
 }

@@ -13,6 +13,8 @@
 #define PA_COURIER_UNARY_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
@@ -65,5 +67,12 @@ extern bool pa_unary_start(PaUnary *unary, grpc_metadata *metadata,
 /* gives back what the call held; keeps the metadata arrays for the next */
 extern void pa_unary_clear(PaUnary *unary);
 extern void pa_unary_destroy(PaUnary *unary);
+
+/*
+ * The bytes of a message in one piece, as long as it is there; NULL if it
+ * cannot be read.  *copy must be unreferenced afterwards, either way.
+ */
+extern const uint8_t *pa_unary_bytes(grpc_byte_buffer *message, size_t *size,
+									 grpc_slice *copy);
 
 #endif							/* PA_COURIER_UNARY_H */

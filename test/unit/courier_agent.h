@@ -13,6 +13,9 @@
  *		silent			status OK without a message
  *		large:N			a reply with a message of N bytes
  *
+ * PowerStream is UNIMPLEMENTED unless the test sets "streaming"; then the test
+ * answers for the agent, one stream at a time.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef PA_COURIER_AGENT_H
@@ -63,6 +66,19 @@ typedef struct Agent
 	int			cancelled;
 	int			held_count;
 	AgentCall  *held;
+
+	bool		streaming;
+	bool		deaf;			/* does not read what comes over a stream */
+	AgentCall  *stream;			/* the last */
+	int			streams;		/* opened */
+	int			streams_ended;
+	int			streams_closed; /* by the client, its side */
+	bool		stream_sending;
+	int			stream_calls;	/* that came over streams */
+	int			stream_cancels;
+	uint64_t	last_cancelled;
+	uint32_t	largest_message;	/* as the client said first */
+	char		last_streamed[64];	/* its cluster */
 } Agent;
 
 typedef enum AgentEvent
@@ -88,6 +104,7 @@ struct AgentCall
 	grpc_metadata_array metadata;
 	grpc_byte_buffer *request;
 	int			cancelled;
+	bool		is_stream;
 };
 
 static AgentTag agent_shutdown_tag;
@@ -297,9 +314,130 @@ agent_answer(AgentCall *call)
 }
 
 static void
+agent_stream_read_next(AgentCall *call)
+{
+	grpc_op		op = {.op = GRPC_OP_RECV_MESSAGE};
+
+	call->request = NULL;
+	op.data.recv_message.recv_message = &call->request;
+	agent_start_batch(call, &op, 1, AGENT_READ);
+}
+
+/* the mutex is held */
+static void
+agent_stream_read(AgentCall *call)
+{
+	Agent	   *agent = call->agent;
+	Agent__StreamRequest *request;
+	grpc_byte_buffer_reader reader;
+	grpc_slice	slice;
+
+	if (call->request == NULL)
+	{
+		agent->streams_closed += call->cancelled ? 0 : 1;
+		return;
+	}
+	grpc_byte_buffer_reader_init(&reader, call->request);
+	slice = grpc_byte_buffer_reader_readall(&reader);
+	grpc_byte_buffer_reader_destroy(&reader);
+	request = agent__stream_request__unpack(NULL, GRPC_SLICE_LENGTH(slice),
+											GRPC_SLICE_START_PTR(slice));
+	grpc_slice_unref(slice);
+	grpc_byte_buffer_destroy(call->request);
+	call->request = NULL;
+	if (request == NULL)
+		abort();
+	if (request->max_message_size > 0)
+		agent->largest_message = request->max_message_size;
+	agent->stream_calls += (int) request->n_calls;
+	for (size_t i = 0; i < request->n_calls; i++)
+	{
+		ProtobufCBinaryData *bytes = &request->calls[i]->request;
+		Agent__ClusterStatusChangeRequest *order =
+			agent__cluster_status_change_request__unpack(NULL, bytes->len,
+														 bytes->data);
+
+		snprintf(agent->last_streamed, sizeof(agent->last_streamed), "%s %d %u",
+				 order != NULL ? order->cluster_id : "(unreadable)",
+				 (int) request->calls[i]->method, request->calls[i]->attempt);
+		if (order != NULL)
+			agent__cluster_status_change_request__free_unpacked(order, NULL);
+	}
+	agent->stream_cancels += (int) request->n_cancelled;
+	if (request->n_cancelled > 0)
+		agent->last_cancelled = request->cancelled[request->n_cancelled - 1];
+	agent__stream_request__free_unpacked(request, NULL);
+	if (!agent->deaf)
+		agent_stream_read_next(call);
+}
+
+/* sends bytes over the last stream, when it has sent what was before */
+static void
+agent_stream_send_bytes(Agent *agent, const void *data, size_t size)
+{
+	grpc_slice	slice = grpc_slice_from_copied_buffer(data, size);
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_op		op = {.op = GRPC_OP_SEND_MESSAGE};
+
+	op.data.send_message.send_message = buffer;
+	pthread_mutex_lock(&agent->mutex);
+	while (agent->stream_sending)
+		pthread_cond_wait(&agent->changed, &agent->mutex);
+	agent->stream_sending = true;
+	agent_start_batch(agent->stream, &op, 1, AGENT_SENT);
+	pthread_mutex_unlock(&agent->mutex);
+	grpc_byte_buffer_destroy(buffer);
+	grpc_slice_unref(slice);
+}
+
+static void
+agent_stream_send(Agent *agent, const Agent__StreamResponse *response)
+{
+	size_t		size = agent__stream_response__get_packed_size(response);
+	uint8_t    *data = malloc(size + 1);
+
+	agent__stream_response__pack(response, data);
+	agent_stream_send_bytes(agent, data, size);
+	free(data);
+}
+
+static void
+agent_stream_end(Agent *agent, int status, const char *text)
+{
+	grpc_slice	details = grpc_slice_from_copied_string(text);
+	grpc_op		op = {.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+
+	op.data.send_status_from_server.status = (grpc_status_code) status;
+	op.data.send_status_from_server.status_details = &details;
+	pthread_mutex_lock(&agent->mutex);
+	while (agent->stream_sending)
+		pthread_cond_wait(&agent->changed, &agent->mutex);
+	agent_start_batch(agent->stream, &op, 1, AGENT_SENT);
+	pthread_mutex_unlock(&agent->mutex);
+	grpc_slice_unref(details);
+}
+
+/* the mutex is held */
+static void
+agent_accept_stream(AgentCall *call)
+{
+	Agent	   *agent = call->agent;
+	grpc_op		op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+
+	call->is_stream = true;
+	agent->stream = call;
+	agent->streams++;
+	agent->stream_sending = true;
+	agent_start_batch(call, &op, 1, AGENT_SENT);
+	agent_stream_read_next(call);
+}
+
+static void
 agent_accept(AgentCall *call)
 {
 	char	   *method = agent_method(call);
+	bool		is_stream = strcmp(method,
+								   "/agent.AgentService/PowerStream") == 0;
 	grpc_op		ops[2];
 
 	memset(ops, 0, sizeof(ops));
@@ -309,7 +447,9 @@ agent_accept(AgentCall *call)
 
 	memset(ops, 0, sizeof(ops));
 	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-	if (strncmp(method, "/agent.AgentService/", 20) == 0)
+	if (is_stream && call->agent->streaming)
+		agent_accept_stream(call);
+	else if (strncmp(method, "/agent.AgentService/", 20) == 0 && !is_stream)
 	{
 		ops[1].op = GRPC_OP_RECV_MESSAGE;
 		ops[1].data.recv_message.recv_message = &call->request;
@@ -358,17 +498,31 @@ agent_handle(Agent *agent, AgentTag *tag, bool success)
 	}
 
 	call->pending--;
-	if (tag->event == AGENT_READ && success)
+	if (call->is_stream && tag->event == AGENT_READ)
+	{
+		/* of one that has failed, nothing came */
+		if (success)
+			agent_stream_read(call);
+	}
+	else if (call->is_stream && tag->event == AGENT_SENT)
+		agent->stream_sending = false;
+	else if (tag->event == AGENT_READ && success)
 		agent_answer(call);
 	else if (tag->event == AGENT_CLOSED)
 	{
+		if (call->is_stream)
+			agent->streams_ended++;
 		if (call->is_held)
 			agent_unhold(call);
-		if (call->cancelled)
+		if (call->cancelled && !call->is_stream)
 			agent->cancelled++;
 	}
 	if (call->pending == 0)
+	{
+		if (agent->stream == call)
+			agent->stream = NULL;
 		agent_free_call(call);
+	}
 }
 
 static void *

@@ -32,6 +32,7 @@ static const char *courier;
 static const char *self;
 static char directory[64];
 static uint64_t last_call;
+static bool streaming;			/* of servers from now on */
 
 /* "unix:" and a path in our directory; one of a few static buffers */
 static const char *
@@ -58,6 +59,7 @@ configure_keepalive(Client *client, const char *name, uint64_t generation,
 	body.connect_timeout_ms = 5000;
 	body.keepalive_time_ms = keepalive_time_ms;
 	body.max_message_size = 4 * 1024 * 1024;
+	body.streaming = streaming;
 	frame.body_case = COURIER__FRAME__BODY_CONFIGURE;
 	frame.configure = &body;
 	client_send(client, &frame);
