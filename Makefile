@@ -226,7 +226,8 @@ agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\
 	metrics_server notify options plain_text process_loop process_usage \
 	provider_command provider_ec2 provider_router provider_simulated \
 	provider_types reply_fault report request rule_file server service sigv4 \
-	status_name store store_file table timer tls token units \
+	status_name store store_file stream stream_request table timer tls token \
+	units wire \
 	$(libvirt_objects))
 # What both programs use.
 shared_objects = $(patsubst %,$(variant)/src/program/%.o,\

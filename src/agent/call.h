@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/call.h
- *		One gRPC call: what the server keeps of it, and what the service does
- *		with it.
+ *		One call: what the server keeps of it, and what the service does with
+ *		it.
  *
- * Calls come from the server's pool and go back to it when nobody refers to
- * them any more.  Everything happens under the server's lock.
+ * It is a gRPC call of its own, or one of many that come by a stream
+ * (stream.h): the service need not know which.  Calls come from the server's
+ * pool and go back to it when nobody refers to them any more.  Everything
+ * happens under the server's lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +23,7 @@
 #include "behaviour.h"
 #include "durability.h"
 #include "request.h"
+#include "table.h"
 #include "timer.h"
 
 typedef struct PaCall PaCall;
@@ -30,6 +33,10 @@ typedef enum PaTagKind
 	PA_TAG_RECEIVED,			/* a call has come */
 	PA_TAG_CLOSED,				/* the call has ended for the client */
 	PA_TAG_SENT,				/* the answer has been sent, or never will be */
+	PA_TAG_STREAM_RECEIVED,		/* a message has come, or the last one has */
+	PA_TAG_STREAM_SENT,			/* the next message may be sent */
+	PA_TAG_STREAM_CLOSED,		/* the stream has ended for the client */
+	PA_TAG_STREAM_ENDED,		/* its status has been sent */
 	PA_TAG_SHUTDOWN
 } PaTagKind;
 
@@ -39,10 +46,17 @@ typedef struct PaTag
 	PaCall	   *call;
 } PaTag;
 
+typedef struct PaCallPool		/* zeroed: empty */
+{
+	PaCall	   *free;
+	int			free_count;
+	int			live;			/* that core knows */
+} PaCallPool;
+
 struct PaCall
 {
 	/* the server's */
-	struct PaServer *server;
+	PaCallPool *pool;
 	PaCall	   *next_free;
 	int			references;		/* to this structure */
 	int			core_references;	/* to the call in core, while it has one */
@@ -59,6 +73,15 @@ struct PaCall
 	PaTag		received;
 	PaTag		closed;
 	PaTag		sent;
+
+	/* the stream's */
+	struct PaStream *stream;	/* that the call is, or came by; else NULL */
+	bool		streamed;		/* it came by one: core does not know it */
+	uint64_t	call_id;
+	uint32_t	told_attempt;	/* 0: none */
+	PaTableNode stream_node;
+	PaCall	   *stream_previous;
+	PaCall	   *stream_next;
 
 	/* the service's */
 	struct PaService *service;
@@ -82,9 +105,21 @@ struct PaCall
 	PaAction	own_action;
 };
 
+/* a call with one reference, and nothing set of what it is about */
+extern PaCall *pa_call_take(PaCallPool *pool);
+
+/* core knows it from now on, with one reference that pa_call_close ends */
+extern void pa_call_begin(PaCall *call);
+
 /*
- * Implemented by the server, with call.c for what one call is enough for.
+ * Starts a batch, for which the call stays until pa_call_end_batch.  One that
+ * is not allowed is a bug and ends the process.
  */
+extern void pa_call_start_batch(PaCall *call, const grpc_op *ops, size_t count,
+								PaTag *tag);
+extern void pa_call_end_batch(PaCall *call);
+
+extern void pa_call_empty_pool(PaCallPool *pool);
 
 /*
  * Answers the call, once.  The reply is sent only with status OK; details
@@ -115,8 +150,8 @@ extern void pa_call_drop_connection(PaCall *call);
 extern const char *pa_call_metadata(const PaCall *call, const char *key,
 									size_t *length, int *count);
 
-/* the number in the value of a metadata key, -1 if there is none */
-extern int	pa_call_metadata_number(const PaCall *call, const char *key);
+/* which of its attempts the caller says it is, -1 if it does not */
+extern int	pa_call_attempt(const PaCall *call);
 
 extern void pa_call_retain(PaCall *call);
 extern void pa_call_release(PaCall *call);

@@ -265,6 +265,7 @@ pa_log_write(PaLog *log, const PaLogLine *line)
 		add_number(log, (uint64_t) line->attempt);
 	else
 		add_text(log, "null");
+	add_text(log, line->stream ? ",\"stream\":true" : ",\"stream\":false");
 	add_field(log, "cluster_id", line->cluster_id);
 	add_field(log, "account", line->account);
 	add_field(log, "source", line->source);

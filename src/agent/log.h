@@ -35,10 +35,12 @@
  *	time		UTC, RFC 3339 with microseconds
  *	event		start, withdrawn, end or done; or dropped, see above
  *	method		PowerOnCluster, PowerOffCluster or GetClusterPowerState;
- *				unknown for others that were refused
+ *				PowerStream if a stream was refused, unknown for others that
+ *				were
  *	request_id, cluster_id, account, source, requester
  *				as in the request, cut to 255 bytes; empty if it was not read
- *	attempt		from the metadata x-attempt, null without
+ *	attempt		from the metadata x-attempt, or of the StreamCall; null without
+ *	stream		whether the call came by a PowerStream
  *	order		[timeline, epoch, counter], null without
  *	instances	how many were named
  *	in_flight_same_cluster
@@ -103,6 +105,7 @@ typedef struct PaLogLine
 	const char *source;
 	const char *requester;
 	int			attempt;		/* -1: none */
+	bool		stream;
 	const PaOrder *order;		/* NULL: none */
 	size_t		instances;
 	int			in_flight;

@@ -15,7 +15,8 @@ pa_method_name(PaMethod method)
 		[PA_METHOD_POWER_OFF] = "PowerOffCluster",
 		[PA_METHOD_GET_STATE] = "GetClusterPowerState",
 		[PA_METHOD_UNKNOWN] = "unknown",
-		[PA_METHOD_HEALTH] = "HealthCheck"
+		[PA_METHOD_HEALTH] = "HealthCheck",
+		[PA_METHOD_STREAM] = "PowerStream"
 	};
 
 	return names[method];

@@ -14,8 +14,9 @@ typedef enum PaMethod
 	PA_METHOD_POWER_OFF,
 	PA_METHOD_GET_STATE,
 	PA_METHOD_UNKNOWN,			/* any other; also how many come before it, */
-	/* which are those of agent.AgentService */
-	PA_METHOD_HEALTH			/* grpc.health.v1.Health/Check */
+	/* which are those that a call of a stream may have */
+	PA_METHOD_HEALTH,			/* grpc.health.v1.Health/Check */
+	PA_METHOD_STREAM			/* PowerStream, as a whole */
 } PaMethod;
 
 /* as logs and metrics have it */

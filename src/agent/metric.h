@@ -23,7 +23,7 @@
 #include "method.h"
 #include "provider.h"
 
-#define PA_METRIC_METHODS	(PA_METHOD_HEALTH + 1)
+#define PA_METRIC_METHODS	(PA_METHOD_STREAM + 1)
 #define PA_METRIC_CODES		17	/* of gRPC: 0 to 16 */
 #define PA_METRIC_PROVIDERS 8	/* types; the first stands for all unnamed */
 #define PA_METRIC_VERBS		(PA_PROVIDER_DESCRIBE + 1)

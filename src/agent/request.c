@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "program/utf8.h"
+#include "wire.h"
 
 /* the text fields of a ClusterStatusChangeRequest in proto/agent.proto */
 typedef struct TextField
@@ -33,21 +34,6 @@ static const TextField text_fields[] = {
 };
 
 #define FIELD_INSTANCES	4
-
-static bool
-read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
-{
-	*value = 0;
-	for (int shift = 0; shift < 70 && *at < end; shift += 7)
-	{
-		uint8_t		byte = *(*at)++;
-
-		*value |= (uint64_t) (byte & 0x7f) << (shift < 64 ? shift : 63);
-		if ((byte & 0x80) == 0)
-			return true;
-	}
-	return false;
-}
 
 static const char *
 check_text(PaArena *arena, uint32_t number, const uint8_t *bytes, size_t length)
@@ -72,53 +58,27 @@ check_text(PaArena *arena, uint32_t number, const uint8_t *bytes, size_t length)
 static const char *
 check_bytes(PaArena *arena, const uint8_t *bytes, size_t length)
 {
-	static const char malformed[] = "the request is not a valid protobuf message";
-	const uint8_t *at = bytes;
-	const uint8_t *end = bytes + length;
+	PaWire		wire = {bytes, bytes + length};
 	size_t		instances = 0;
 
-	while (at < end)
+	while (wire.at < wire.end)
 	{
+		PaWireField field;
 		const char *problem;
-		uint64_t	key;
-		uint64_t	value;
 
-		if (!read_varint(&at, end, &key) || key >> 3 == 0 || key >> 32 != 0)
-			return malformed;
-		switch (key & 7)
-		{
-			case 0:
-				if (!read_varint(&at, end, &value))
-					return malformed;
-				break;
-			case 1:
-				if (end - at < 8)
-					return malformed;
-				at += 8;
-				break;
-			case 2:
-				if (!read_varint(&at, end, &value) ||
-					value > (uint64_t) (end - at))
-					return malformed;
-				problem = check_text(arena, (uint32_t) (key >> 3), at,
-									 (size_t) value);
-				if (problem != NULL)
-					return problem;
-				if (key >> 3 == FIELD_INSTANCES && ++instances > PA_MAX_INSTANCES)
-					return pa_arena_format(arena, "instances_id_list has more than %d entries",
-										   PA_MAX_INSTANCES);
-				if (key >> 3 == FIELD_INSTANCES && value == 0)
-					return "instances_id_list contains an empty id";
-				at += value;
-				break;
-			case 5:
-				if (end - at < 4)
-					return malformed;
-				at += 4;
-				break;
-			default:
-				return malformed;
-		}
+		if (!pa_wire_field(&wire, &field))
+			return "the request is not a valid protobuf message";
+		if (field.type != PA_WIRE_BYTES)
+			continue;
+		problem = check_text(arena, field.number, field.bytes,
+							 (size_t) field.value);
+		if (problem != NULL)
+			return problem;
+		if (field.number == FIELD_INSTANCES && ++instances > PA_MAX_INSTANCES)
+			return pa_arena_format(arena, "instances_id_list has more than %d entries",
+								   PA_MAX_INSTANCES);
+		if (field.number == FIELD_INSTANCES && field.value == 0)
+			return "instances_id_list contains an empty id";
 	}
 	return instances > 0 ? NULL : "instances_id_list is empty";
 }

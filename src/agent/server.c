@@ -1,9 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * src/agent/server.c
- *		The gRPC server: a completion queue, the threads that serve it, and
- *		the lives of calls.  Contract in server.h and call.h; what is done
- *		with a call while it lives is in call.c.
+ *		The gRPC server: a completion queue, and the threads that serve it.
+ *		Contract in server.h; the lives of calls are in call.c and stream.c.
  *
  * For each method a number of requests for calls is always posted, each with
  * a PaCall from the pool, so that a burst needs no turn-round.  The payload
@@ -42,11 +41,11 @@
 #include "program/clock.h"
 #include "program/memory.h"
 #include "status_name.h"
-#include "token.h"
+#include "stream.h"
 
 #define POSTED_CALLS		256 /* for each method of the service */
 #define POSTED_UNKNOWN		4	/* for methods that are not ours */
-#define POOL_LIMIT			4096	/* free calls that are kept */
+#define POSTED_STREAMS		16
 #define MAX_METADATA		(PA_BEARER_LIMIT + 8192)	/* bytes a call */
 
 /* times that the watchdog's is divided by: so often a thread goes round ... */
@@ -58,7 +57,8 @@ static const char *const method_paths[] = {
 	[PA_METHOD_POWER_ON] = "/agent.AgentService/PowerOnCluster",
 	[PA_METHOD_POWER_OFF] = "/agent.AgentService/PowerOffCluster",
 	[PA_METHOD_GET_STATE] = "/agent.AgentService/GetClusterPowerState",
-	[PA_METHOD_HEALTH] = PA_HEALTH_PATH
+	[PA_METHOD_HEALTH] = PA_HEALTH_PATH,
+	[PA_METHOD_STREAM] = "/agent.AgentService/PowerStream"
 };
 
 #define METHOD_COUNT		((int) (sizeof(method_paths) / sizeof(method_paths[0])))
@@ -83,10 +83,8 @@ struct PaServer
 	int			thread_count;
 	pthread_mutex_t lock;
 
-	PaCall	   *free_calls;
-	int			free_count;
-	int			live_calls;		/* that core still knows */
-
+	PaCallPool	pool;
+	PaStreams	streams;
 	bool		draining;
 	bool		impatient;		/* the drain timeout has passed */
 	bool		shut_down;		/* core has no more calls */
@@ -102,64 +100,12 @@ struct PaServer
 	bool		alive;			/* to be told */
 };
 
-static PaCall *
-take_call(PaServer *server)
-{
-	PaCall	   *call = server->free_calls;
-
-	if (call != NULL)
-	{
-		server->free_calls = call->next_free;
-		server->free_count--;
-		return call;
-	}
-	call = pa_memory_allocate_zeroed(sizeof(*call));
-	call->server = server;
-	call->received = (PaTag) {PA_TAG_RECEIVED, call};
-	call->closed = (PaTag) {PA_TAG_CLOSED, call};
-	call->sent = (PaTag) {PA_TAG_SENT, call};
-	grpc_metadata_array_init(&call->metadata);
-	return call;
-}
-
-static void
-free_call(PaCall *call)
-{
-	grpc_metadata_array_destroy(&call->metadata);
-	pa_arena_empty(&call->arena);
-	pa_arena_empty(&call->work_arena);
-	free(call);
-}
-
-/* the call must not be known to core, nor referred to by the service */
-static void
-give_back_call(PaServer *server, PaCall *call)
-{
-	if (call->method == PA_METHOD_UNKNOWN)
-		grpc_call_details_destroy(&call->details);
-	if (server->free_count >= POOL_LIMIT)
-	{
-		free_call(call);
-		return;
-	}
-	call->next_free = server->free_calls;
-	server->free_calls = call;
-	server->free_count++;
-}
-
 static void
 post_call(PaServer *server, PaMethod method)
 {
-	PaCall	   *call = take_call(server);
+	PaCall	   *call = pa_call_take(&server->pool);
 
 	call->method = method;
-	call->references = 1;
-	call->core_references = 1;
-	call->call = NULL;
-	call->payload = NULL;
-	call->metadata.count = 0;
-	call->watched = false;
-	call->answered = false;
 	if (method == PA_METHOD_UNKNOWN)
 	{
 		grpc_call_details_init(&call->details);
@@ -171,51 +117,11 @@ post_call(PaServer *server, PaMethod method)
 		grpc_server_request_registered_call(server->grpc,
 											server->methods[method],
 											&call->call, &call->deadline,
-											&call->metadata, &call->payload,
+											&call->metadata,
+											method == PA_METHOD_STREAM ? NULL :
+											&call->payload,
 											server->queue, server->queue,
 											&call->received);
-}
-
-void
-pa_call_retain(PaCall *call)
-{
-	call->references++;
-}
-
-void
-pa_call_release(PaCall *call)
-{
-	if (--call->references > 0)
-		return;
-	pa_arena_empty(&call->arena);
-	pa_arena_empty(&call->work_arena);
-	give_back_call(call->server, call);
-}
-
-/*
- * Core's call goes as soon as nothing is on its way any more, even if an
- * action still needs the request: or an order that takes hours would keep
- * the server from shutting down.
- */
-static void
-release_core(PaCall *call)
-{
-	if (--call->core_references == 0)
-	{
-		if (call->payload != NULL)
-			grpc_byte_buffer_destroy(call->payload);
-		call->payload = NULL;
-		grpc_call_unref(call->call);
-		call->call = NULL;
-		call->server->live_calls--;
-	}
-	pa_call_release(call);
-}
-
-void
-pa_call_close(PaCall *call)
-{
-	release_core(call);
 }
 
 static void
@@ -283,10 +189,10 @@ receive(PaServer *server, PaCall *call, bool success)
 {
 	if (!success)
 	{
-		give_back_call(server, call);
+		pa_call_release(call);
 		return;
 	}
-	server->live_calls++;
+	pa_call_begin(call);
 	call->received_at = pa_clock_now();
 	pa_metric_call_begin(call->method);
 	if (!server->draining)
@@ -298,6 +204,11 @@ receive(PaServer *server, PaCall *call, bool success)
 	{
 		pa_call_answer(call, PA_STATUS_UNIMPLEMENTED, "unknown method", NULL, 0);
 		pa_call_close(call);
+		return;
+	}
+	if (call->method == PA_METHOD_STREAM)
+	{
+		pa_stream_begin(&server->streams, call);
 		return;
 	}
 	if (call->payload == NULL)
@@ -326,15 +237,17 @@ handle(PaServer *server, PaTag *tag, bool success)
 			break;
 		case PA_TAG_CLOSED:
 			if (!tag->call->answered)
-			{
-				pa_metric_call_end(tag->call->method, PA_STATUS_CANCELLED,
-								   pa_clock_now() - tag->call->received_at);
 				pa_service_cancelled(server->service, tag->call);
-			}
-			release_core(tag->call);
+			pa_call_end_batch(tag->call);
 			break;
 		case PA_TAG_SENT:
-			release_core(tag->call);
+			pa_call_end_batch(tag->call);
+			break;
+		case PA_TAG_STREAM_RECEIVED:
+		case PA_TAG_STREAM_SENT:
+		case PA_TAG_STREAM_CLOSED:
+		case PA_TAG_STREAM_ENDED:
+			pa_stream_go_on(tag, success);
 			break;
 		case PA_TAG_SHUTDOWN:
 			server->shut_down = true;
@@ -360,7 +273,7 @@ static void
 finish_drain(PaServer *server)
 {
 	if (server->queue_shut_down || !server->shut_down ||
-		server->live_calls > 0 ||
+		server->pool.live > 0 ||
 		(!server->impatient && pa_service_busy(server->service)))
 		return;
 	server->queue_shut_down = true;
@@ -396,6 +309,7 @@ serve(void *data)
 		thread->turned = true;
 		if (event.type == GRPC_OP_COMPLETE)
 			handle(server, event.tag, event.success);
+		pa_streams_flush(&server->streams);
 		if (server->draining)
 			finish_drain(server);
 		if (pa_timer_next(server->timers) < server->clock_until)
@@ -462,6 +376,7 @@ keep_time(void *data)
 		if (pa_timer_next(server->timers) != INT64_MAX)
 			pa_timer_run(server->timers, pa_clock_now());
 		pa_service_take_done(server->service);
+		pa_streams_flush(&server->streams);
 		if (server->draining)
 			finish_drain(server);
 		until = server->clock_until = pa_timer_next(server->timers);
@@ -498,6 +413,7 @@ pa_server_drain(PaServer *server)
 		server->draining = true;
 		grpc_server_shutdown_and_notify(server->grpc, server->queue,
 										&server->shutdown_tag);
+		pa_streams_drain(&server->streams);
 		pa_timer_set(server->timers, &server->drain_timer,
 					 pa_clock_now() + server->options.drain_timeout, drain_over);
 	}
@@ -528,6 +444,17 @@ integer_argument(const char *key, int value)
 	return argument;
 }
 
+/* any number of calls come by one stream: a limit for them excludes it */
+static bool
+offers(const PaServerOptions *options, int method)
+{
+	if (method_paths[method] == NULL)
+		return false;
+	if (method == PA_METHOD_STREAM)
+		return !options->legacy && options->max_concurrent_streams == 0;
+	return !options->legacy || method != PA_METHOD_GET_STATE;
+}
+
 PaServer *
 pa_server_create(const PaServerOptions *options, PaTls *tls,
 				 PaService *service, PaTimers *timers)
@@ -540,6 +467,9 @@ pa_server_create(const PaServerOptions *options, PaTls *tls,
 	server->tls = tls;
 	server->service = service;
 	server->timers = timers;
+	server->streams.pool = &server->pool;
+	server->streams.service = service;
+	server->streams.max_message_size = (uint32_t) options->max_message_size;
 	server->shutdown_tag.kind = PA_TAG_SHUTDOWN;
 	pthread_mutex_init(&server->lock, NULL);
 	server->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -573,13 +503,14 @@ pa_server_create(const PaServerOptions *options, PaTls *tls,
 	grpc_server_register_completion_queue(server->grpc, server->queue, NULL);
 	for (int method = 0; method < METHOD_COUNT; method++)
 	{
-		if (method_paths[method] == NULL ||
-			(options->legacy && method == PA_METHOD_GET_STATE))
-			continue;
-		server->methods[method] =
-			grpc_server_register_method(server->grpc, method_paths[method], NULL,
-										GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
-										0);
+		if (offers(options, method))
+			server->methods[method] =
+				grpc_server_register_method(server->grpc, method_paths[method],
+											NULL,
+											method == PA_METHOD_STREAM ?
+											GRPC_SRM_PAYLOAD_NONE :
+											GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER,
+											0);
 	}
 	pa_service_set_wake(service, wake, server);
 	return server;
@@ -620,7 +551,10 @@ pa_server_start(PaServer *server, char *problem, size_t size)
 	pthread_mutex_lock(&server->lock);
 	for (int method = 0; method < METHOD_COUNT; method++)
 	{
-		for (int i = 0; server->methods[method] && i < POSTED_CALLS; i++)
+		int			posted = method == PA_METHOD_STREAM ? POSTED_STREAMS :
+			POSTED_CALLS;
+
+		for (int i = 0; server->methods[method] && i < posted; i++)
 			post_call(server, method);
 	}
 	for (int i = 0; i < POSTED_UNKNOWN; i++)
@@ -682,13 +616,7 @@ pa_server_free(PaServer *server)
 	}
 	grpc_server_destroy(server->grpc);
 	grpc_completion_queue_destroy(server->queue);
-	while (server->free_calls != NULL)
-	{
-		PaCall	   *call = server->free_calls;
-
-		server->free_calls = call->next_free;
-		free_call(call);
-	}
+	pa_call_empty_pool(&server->pool);
 	pthread_mutex_destroy(&server->lock);
 	close(server->wakeup);
 	free(server->threads);

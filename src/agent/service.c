@@ -188,6 +188,7 @@ write_log(PaService *service, const PaCall *call, const PaActionTimes *times,
 		line->request_id = line->cluster_id = line->account = line->source =
 			line->requester = "";
 	line->attempt = call->attempt;
+	line->stream = call->streamed;
 	line->provider = times->provider;
 	line->wait = line->provider_time = -1;
 	if (times->given_at > 0)
@@ -590,7 +591,7 @@ pa_service_admit(PaService *service, PaCall *call)
 	call->lane = NULL;
 	call->attempt = -1;
 	if (service->log != NULL)
-		call->attempt = pa_call_metadata_number(call, "x-attempt");
+		call->attempt = pa_call_attempt(call);
 	call->in_flight = 0;
 	call->executed = false;
 	call->duplicate = false;
@@ -629,6 +630,8 @@ pa_service_receive(PaService *service, PaCall *call, const uint8_t *bytes,
 void
 pa_service_cancelled(PaService *service, PaCall *call)
 {
+	pa_metric_call_end(call->method, PA_STATUS_CANCELLED,
+					   pa_clock_now() - call->received_at);
 	log_end(service, call, PA_STATUS_CANCELLED, NULL, NULL);
 	if (call->action != NULL)
 		pa_action_leave(call->action, call);

@@ -1,4 +1,4 @@
-/* objects: agent/request agent/arena agent/ledger agent/store agent/store_file agent/metric agent/table */
+/* objects: agent/request agent/arena agent/wire agent/ledger agent/store agent/store_file agent/metric agent/table */
 /*-------------------------------------------------------------------------
  *
  * test/cost/agent_cost.c

@@ -1,4 +1,4 @@
-/* objects: agent/request agent/arena */
+/* objects: agent/request agent/arena agent/wire */
 /*-------------------------------------------------------------------------
  *
  * test/fuzz/request_fuzz.c

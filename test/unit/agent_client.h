@@ -275,15 +275,15 @@ stop_agent(void)
 	return await_agent();
 }
 
-static grpc_byte_buffer *
-pack_order(const Order *order)
+/* the request in bytes, to be freed */
+static uint8_t *
+order_bytes(const Order *order, size_t *length)
 {
 	Agent__ClusterStatusChangeRequest request =
 	AGENT__CLUSTER_STATUS_CHANGE_REQUEST__INIT;
 	Agent__Order number = AGENT__ORDER__INIT;
 	char	   *instances[4] = {"i-1", "i-2"};
-	grpc_byte_buffer *buffer;
-	grpc_slice	slice;
+	uint8_t    *bytes;
 
 	request.account_name = (char *) (order->account ? order->account : "prod");
 	request.region = (char *) (order->region ? order->region : "eu");
@@ -306,11 +306,31 @@ pack_order(const Order *order)
 		number.epoch = order->epoch > 0 ? order->epoch : 1;
 		number.counter = order->counter;
 	}
-	slice = grpc_slice_malloc(agent__cluster_status_change_request__get_packed_size(&request));
-	agent__cluster_status_change_request__pack(&request, GRPC_SLICE_START_PTR(slice));
-	buffer = grpc_raw_byte_buffer_create(&slice, 1);
+	*length = agent__cluster_status_change_request__get_packed_size(&request);
+	bytes = malloc(*length + 1);
+	agent__cluster_status_change_request__pack(&request, bytes);
+	return bytes;
+}
+
+/* takes the bytes */
+static grpc_byte_buffer *
+buffer_of(uint8_t *bytes, size_t length)
+{
+	grpc_slice	slice = grpc_slice_from_copied_buffer((const char *) bytes, length);
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+
 	grpc_slice_unref(slice);
+	free(bytes);
 	return buffer;
+}
+
+static grpc_byte_buffer *
+pack_order(const Order *order)
+{
+	size_t		length;
+	uint8_t    *bytes = order_bytes(order, &length);
+
+	return buffer_of(bytes, length);
 }
 
 static gpr_timespec
