@@ -499,25 +499,22 @@ void
 pa_stream_cancel_all(void)
 {
 	atomic_store(&ended, true);
-	for (PaStream *stream = streams; stream; stream = stream->next)
+	while (streams != NULL)
 	{
+		PaStream   *self = streams;
+
+		streams = self->next;
 		/* whoever is starting something ends first */
-		pthread_mutex_lock(&stream->mutex);
-		break_off(stream, "the courier ends");
-		pthread_mutex_unlock(&stream->mutex);
+		pthread_mutex_lock(&self->mutex);
+		break_off(self, "the courier ends");
+		pthread_mutex_unlock(&self->mutex);
+		pa_stream_release(self);
 	}
 }
 
 void
 pa_stream_end(void)
 {
-	while (streams != NULL)
-	{
-		PaStream   *stream = streams;
-
-		streams = stream->next;
-		pa_stream_release(stream);
-	}
 	pa_arena_destroy(&arena);
 }
 

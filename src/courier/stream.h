@@ -93,9 +93,10 @@ extern void pa_stream_attend(int64_t now);
 /* when to look again at the latest; INT64_MAX: not before something happens */
 extern int64_t pa_stream_due(void);
 
-/* Ends all of them, and starts nothing any more; then, when the queue is shut
- * down and the completion thread has ended, forgets them. */
+/* ends all of them, and starts nothing any more */
 extern void pa_stream_cancel_all(void);
+
+/* after the completion thread has ended */
 extern void pa_stream_end(void);
 
 #endif							/* PA_COURIER_STREAM_H */
