@@ -107,7 +107,7 @@ class Gatherer {
 }
 
 async function start(settings, task) {
-	const { writers, processes, ...worker } = settings;
+	const { writers, processes, streaming, ...worker } = settings;
 
 	return run({
 		preset: { worker: { ...worker, connectionString: 'postgres:///', logger } },
@@ -131,7 +131,8 @@ export const plain = {
 			{ ...documented, processes: 2 },
 			{ ...documented, completeJobBatchDelay: 25 },
 			{ ...documented, concurrentJobs: 48, maxPoolSize: 50 },
-			{ ...documented, concurrentJobs: 12, maxPoolSize: 14 }
+			{ ...documented, concurrentJobs: 12, maxPoolSize: 14 },
+			{ ...documented, streaming: true }
 		],
 		alone: [documented, unbatched]
 	},
@@ -154,7 +155,11 @@ export const grouped = {
 			{ ...groupedSettings, concurrentJobs: 1024, localQueue: { size: 2048 } },
 			{ ...groupedSettings, concurrentJobs: 256, localQueue: { size: 512 } },
 			{ ...groupedSettings, processes: 2 },
-			{ ...groupedSettings, writers: 1, processes: 2 }
+			{ ...groupedSettings, writers: 1, processes: 2 },
+			{ ...groupedSettings, streaming: true },
+			{ ...groupedSettings, writers: 1, streaming: true },
+			{ ...groupedSettings, streaming: true, processes: 2 },
+			{ ...groupedSettings, writers: 1, streaming: true, processes: 2 }
 		],
 		alone: [groupedSettings, { ...unbatched, writers: 2 }]
 	},
