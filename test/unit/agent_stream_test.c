@@ -9,6 +9,10 @@
  */
 #define _GNU_SOURCE 1
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "stream_client.h"
 
 #define MANY	1000
@@ -155,6 +159,78 @@ test_alone(void)
 	free_stream(stream);
 	is_number(count_lines("log", "\"end\"", "\"CANCELLED\""), 3,
 			  "nothing else was cancelled");
+	stop_agent();
+}
+
+/* all metrics, to be freed; the agent has told in "ready" where they are */
+static char *
+scrape(void)
+{
+	static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	char	   *told = read_file("ready");
+	char	   *port = strrchr(told, ':');
+	char	   *text = calloc(1, 1 << 18);
+	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = htons(port != NULL ? (uint16_t) atoi(port + 1) : 0);
+	if (connect(fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
+		write(fd, request, strlen(request)) != (ssize_t) strlen(request))
+		give_up("no metrics");
+	read_all(fd, text, 1 << 18);
+	free(told);
+	return text;
+}
+
+/* what is counted comes soon, but perhaps not before the answer */
+static void
+await_metric(const char *line)
+{
+	int64_t		end = now_ms() + PATIENCE * 1000;
+	bool		found;
+
+	do
+	{
+		char	   *text = scrape();
+
+		found = strstr(text, line) != NULL;
+		free(text);
+	}
+	while (!found && now_ms() < end);
+	ok(found, "%s", line);
+}
+
+#define CALLS "power_agent_calls_"
+
+static void
+test_metrics(void)
+{
+	char		arguments[256];
+	Stream	   *stream;
+
+	snprintf(arguments, sizeof(arguments),
+			 "--metrics 127.0.0.1:0 --ready-file %s", path_of("ready"));
+	start_with("stuck hang\n", arguments);
+	stream = open_ready();
+	add_call(stream, 1, ON, (Order) {.cluster = "stuck"});
+	add_call(stream, 2, ON, (Order) {.cluster = "c"});
+	add_call(stream, 3, 99, (Order) {.cluster = "c"});
+	send_request(stream);
+	await_answers(stream, 2);
+	await_metric(CALLS "in_flight{method=\"PowerStream\"} 1\n");
+	await_metric(CALLS "in_flight{method=\"PowerOnCluster\"} 1\n");
+	await_metric(CALLS "total{method=\"PowerOnCluster\",code=\"OK\"} 1\n");
+	await_metric(CALLS "total{method=\"unknown\",code=\"UNIMPLEMENTED\"} 1\n");
+	cancel_stream(stream);
+	await_metric(CALLS "total{method=\"PowerOnCluster\",code=\"CANCELLED\"} 1\n");
+	await_metric(CALLS "total{method=\"PowerStream\",code=\"CANCELLED\"} 1\n");
+	await_metric(CALLS "in_flight{method=\"PowerOnCluster\"} 0\n");
+	await_metric(CALLS "in_flight{method=\"unknown\"} 0\n");
+	stream = open_ready();
+	finish_stream(stream, "a stream without a call");
+	await_metric(CALLS "total{method=\"PowerStream\",code=\"OK\"} 1\n");
+	await_metric(CALLS "in_flight{method=\"PowerStream\"} 0\n");
 	stop_agent();
 }
 
@@ -431,6 +507,7 @@ main(int argc, char **argv)
 	test_many("--threads 4");
 	test_many(state);
 	test_alone();
+	test_metrics();
 	test_drop();
 	test_ledger();
 	test_size();
