@@ -487,6 +487,88 @@ test_drain(void)
 	stop_agent();
 }
 
+#define ORDERS	300
+
+static void
+add_order(Stream *stream, int number)
+{
+	char		cluster[16];
+	char		request_id[16];
+
+	snprintf(cluster, sizeof(cluster), "c%d.", number % 100);
+	snprintf(request_id, sizeof(request_id), "r%d.", number);
+	add_call(stream, number, number % 2 ? ON : OFF, (Order)
+			 {
+				 .cluster = cluster, .request_id = request_id
+			 });
+}
+
+/*
+ * Calls and streams end at any moment, and what was not answered comes again
+ * by another: each request is carried out exactly once.
+ */
+static void
+test_once(const char *more)
+{
+	static bool answered[ORDERS];
+	unsigned	chance = 1;
+	int			left = ORDERS;
+	int			wrong = 0;
+	int			rounds;
+
+	memset(answered, 0, sizeof(answered));
+	start_with("* latency=3ms\n", more);
+	for (rounds = 0; left > 0 && rounds < 200; rounds++)
+	{
+		Stream	   *stream = open_ready();
+
+		for (int i = 0; i < ORDERS; i++)
+		{
+			chance = chance * 1103515245u + 12345u;
+			if (answered[i])
+				continue;
+			add_order(stream, i);
+			if (chance >> 28 == 0)
+				send_request(stream);
+			if (chance >> 30 == 1)
+				add_cancelled(stream, i - (chance >> 20) % 8);
+		}
+		send_request(stream);
+		await_answers(stream, left / 2);
+		for (int i = 0; i < ORDERS; i++)
+		{
+			const Answer *answer = &stream->answers[i];
+
+			if (answer->count > 0 && answer->status == 0)
+				answered[i] = true;
+			wrong += answer->count > 1 ||
+				(answer->status != 0 && answer->status != GRPC_STATUS_ABORTED);
+		}
+		left = 0;
+		for (int i = 0; i < ORDERS; i++)
+			left += !answered[i];
+		cancel_stream(stream);
+	}
+	is_number(left, 0, "every request is answered in the end");
+	is_number(stop_agent(), 0, "the agent ends");
+	for (int i = 0; i < ORDERS; i++)
+	{
+		char		request_id[20];
+		int			orders;
+
+		snprintf(request_id, sizeof(request_id), "\"r%d.\"", i);
+		orders = count_lines("log", "\"start\"", request_id) -
+			count_lines("log", "\"withdrawn\"", request_id);
+		if (orders != 1)
+		{
+			wrong++;
+			printf("# request %d: %d orders\n", i, orders);
+		}
+	}
+	is_number(wrong, 0, "each was carried out once");
+	printf("# %d streams\n", rounds);
+}
+
 static void
 test_not_offered(const char *arguments)
 {
@@ -516,6 +598,9 @@ main(int argc, char **argv)
 	test_broken();
 	test_slow_reader();
 	test_drain();
+	test_once("");
+	test_once("--threads 4");
+	test_once(state);
 	test_not_offered("--legacy");
 	test_not_offered("--max-concurrent-streams 100");
 	return end_tests();
