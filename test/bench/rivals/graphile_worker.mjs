@@ -131,8 +131,7 @@ export const plain = {
 			{ ...documented, processes: 2 },
 			{ ...documented, completeJobBatchDelay: 25 },
 			{ ...documented, concurrentJobs: 48, maxPoolSize: 50 },
-			{ ...documented, concurrentJobs: 12, maxPoolSize: 14 },
-			{ ...documented, streaming: true }
+			{ ...documented, concurrentJobs: 12, maxPoolSize: 14 }
 		],
 		alone: [documented, unbatched]
 	},
@@ -155,14 +154,14 @@ export const grouped = {
 			{ ...groupedSettings, concurrentJobs: 1024, localQueue: { size: 2048 } },
 			{ ...groupedSettings, concurrentJobs: 256, localQueue: { size: 512 } },
 			{ ...groupedSettings, processes: 2 },
-			{ ...groupedSettings, writers: 1, processes: 2 },
-			{ ...groupedSettings, streaming: true },
-			{ ...groupedSettings, writers: 1, streaming: true },
-			{ ...groupedSettings, streaming: true, processes: 2 },
-			{ ...groupedSettings, writers: 1, streaming: true, processes: 2 }
+			{ ...groupedSettings, writers: 1, processes: 2 }
 		],
 		alone: [groupedSettings, { ...unbatched, writers: 2 }]
 	},
+	streamingCandidates: [
+		{ ...groupedSettings, streaming: true },
+		{ ...groupedSettings, writers: 1, streaming: true, processes: 2 }
+	],
 	async consume(settings) {
 		const { writers } = settings;
 		const pool = new pg.Pool({

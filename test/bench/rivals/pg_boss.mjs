@@ -19,19 +19,21 @@ export const candidates = {
 		{ batchSize: 1000, localConcurrency: 2, transactional: true },
 		{ batchSize: 250, localConcurrency: 2, transactional: true, processes: 2 },
 		{ batchSize: 250, localConcurrency: 4, transactional: true, processes: 2 },
-		{ batchSize: 500, localConcurrency: 2, transactional: false, processes: 2 },
-		{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true },
-		{ batchSize: 1000, localConcurrency: 2, transactional: true, streaming: true },
-		{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true,
-			processes: 2 },
-		{ batchSize: 500, localConcurrency: 2, transactional: false, streaming: true,
-			processes: 2 }
+		{ batchSize: 500, localConcurrency: 2, transactional: false, processes: 2 }
 	],
 	alone: [
 		{ batchSize: 250, localConcurrency: 1, transactional: false },
 		{ batchSize: 250, localConcurrency: 1, transactional: true }
 	]
 };
+
+export const streamingCandidates = [
+	{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true },
+	{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true,
+		processes: 2 },
+	{ batchSize: 500, localConcurrency: 2, transactional: false, streaming: true,
+		processes: 2 }
+];
 
 let producer;
 
