@@ -79,6 +79,7 @@ struct PaCall
 	bool		streamed;		/* it came by one: core does not know it */
 	uint64_t	call_id;
 	uint32_t	told_attempt;	/* 0: none */
+	PaTimer		stream_timer;
 	PaTableNode stream_node;
 	PaCall	   *stream_previous;
 	PaCall	   *stream_next;
@@ -134,7 +135,10 @@ extern void pa_call_answer(PaCall *call, int status, const char *details,
  */
 extern void pa_call_close(PaCall *call);
 
-/* tells the server, with PA_TAG_CLOSED, when the client gives up */
+/*
+ * Tells the server, with PA_TAG_CLOSED, when the client gives up; not for a
+ * call that came by a stream.
+ */
 extern void pa_call_watch(PaCall *call);
 
 /* the peer as gRPC core names it */

@@ -135,12 +135,12 @@ verdict_name(const PaMetrics *metrics, int index)
 #define VERB		{"verb", verb_name, PA_METRIC_VERBS}
 
 static const Family families[] = {
-	{"calls_total", "gRPC calls that have ended, by the status they ended with.",
+	{"calls_total", "Calls that have ended, by the gRPC status they ended with; PowerStream is a stream as a whole.",
 		FAMILY_COUNTER, false, offsetof(PaMetrics, calls),
 	{METHOD, {"code", code_name, PA_METRIC_CODES}}},
-	{"calls_in_flight", "gRPC calls that have come and not ended.",
+	{"calls_in_flight", "Calls that have come and not ended.",
 		FAMILY_GAUGE, false, offsetof(PaMetrics, calls_in_flight), {METHOD}},
-	{"call_duration_seconds", "From the receipt of a gRPC call to its end.",
+	{"call_duration_seconds", "From the receipt of a call to its end.",
 		FAMILY_HISTOGRAM, false, offsetof(PaMetrics, call_durations), {METHOD}},
 	{"provider_requests_total",
 		"Orders (start, stop) and questions (describe) that a provider is done with.",
@@ -161,7 +161,7 @@ static const Family families[] = {
 		"Orders by what was known of them: new, a repetition of one running or answered, stale, or the request id of another.",
 		FAMILY_COUNTER, false, offsetof(PaMetrics, verdicts),
 	{{"verdict", verdict_name, PA_METRIC_VERDICTS}}},
-	{"token_refusals_total", "gRPC calls that were refused for want of a valid token.",
+	{"token_refusals_total", "Calls that were refused for want of a valid token.",
 		FAMILY_COUNTER, false, offsetof(PaMetrics, token_refusals), {{NULL}}},
 	{"log_lines_dropped_total", "Lines of the log that its reader left no room for.",
 		FAMILY_COUNTER, false, offsetof(PaMetrics, log_dropped), {{NULL}}},

@@ -55,14 +55,16 @@ static const Option options_known[] = {
 		"threads that serve (1)"},
 	{"max-concurrent-streams", "N", OPTION_INT,
 		AT(server.max_concurrent_streams), 0, INT32_MAX,
-		"calls at a time on one connection; 0: no limit (0)"},
+		"calls at a time on one connection; 0: no limit (0).\n"
+		"With a limit, PowerStream is not offered"},
 	{"max-message-size", "SIZE", OPTION_SIZE_INT, AT(server.max_message_size), 0, 0,
 		"largest request (32MB)"},
 	{"drain-timeout", "TIME", OPTION_DURATION, AT(server.drain_timeout), 0, 0,
 		"what calls in progress get at SIGTERM or SIGINT (5s)"},
 	{"legacy", NULL, OPTION_FLAG, AT(service.legacy), 0, 0,
 		"be an agent that knows no field above 100, replies before it\n"
-		"acts, without states, and has no GetClusterPowerState"},
+		"acts, without states, and has neither GetClusterPowerState\n"
+		"nor PowerStream"},
 	{"help", NULL, OPTION_FLAG, AT(help), 0, 0, "show this and exit"},
 	{"version", NULL, OPTION_FLAG, AT(version), 0, 0, "show the version and exit"},
 

@@ -469,6 +469,7 @@ pa_server_create(const PaServerOptions *options, PaTls *tls,
 	server->timers = timers;
 	server->streams.pool = &server->pool;
 	server->streams.service = service;
+	server->streams.timers = timers;
 	server->streams.max_message_size = (uint32_t) options->max_message_size;
 	server->shutdown_tag.kind = PA_TAG_SHUTDOWN;
 	pthread_mutex_init(&server->lock, NULL);

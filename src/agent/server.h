@@ -25,10 +25,11 @@ typedef struct PaServerOptions
 {
 	const char *address;		/* unix:PATH or HOST:PORT */
 	int			threads;
-	int			max_concurrent_streams; /* a connection; 0: no limit */
+	int			max_concurrent_streams; /* a connection; 0: no limit; else no
+										 * PowerStream */
 	int			max_message_size;	/* bytes of a request */
 	int64_t		drain_timeout;	/* us */
-	bool		legacy;			/* no GetClusterPowerState */
+	bool		legacy;			/* no GetClusterPowerState, no PowerStream */
 	int64_t		watchdog;		/* us; 0: nobody asks for signs of life */
 	void		(*alive) (void);	/* gives one; from a thread of the server */
 } PaServerOptions;

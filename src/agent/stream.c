@@ -64,7 +64,7 @@ struct PaStream
 	bool		ended;			/* the status was sent */
 	bool		closed;			/* the stream is no more */
 	int			status;			/* that it ended with */
-	int			cancelled;		/* as core tells */
+	int			cancelled;		/* of no interest, but core tells it */
 	PaTag		received;
 	PaTag		sent;
 	PaTag		closed_tag;
@@ -340,6 +340,7 @@ pa_stream_begin(PaStreams *streams, PaCall *call)
 	stream->closed_tag = (PaTag) {PA_TAG_STREAM_CLOSED, call};
 	stream->ended_tag = (PaTag) {PA_TAG_STREAM_ENDED, call};
 	stream->max_message_size = DEFAULT_MESSAGE_SIZE;
+	stream->status = PA_STATUS_CANCELLED;
 
 	memset(&op, 0, sizeof(op));
 	op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
@@ -371,9 +372,27 @@ find_call(const PaStream *stream, uint64_t call_id, uint64_t *hash)
 	return NULL;
 }
 
+/* its client has given up, whether or not it says so: it may not be there */
 static void
-open_call(PaStream *stream, PaCall *call, uint64_t hash)
+run_out_of_time(PaTimer *timer)
 {
+	PaCall	   *call = PA_CONTAINER(timer, PaCall, stream_timer);
+
+	pa_service_cancelled(call->stream->streams->service, call);
+}
+
+/* timeout: us; 0: none */
+static void
+open_call(PaStream *stream, PaCall *call, uint64_t hash, int64_t timeout)
+{
+	call->deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+	if (timeout > 0)
+	{
+		call->deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+									  gpr_time_from_micros(timeout, GPR_TIMESPAN));
+		pa_timer_set(stream->streams->timers, &call->stream_timer,
+					 call->received_at + timeout, run_out_of_time);
+	}
 	call->streamed = true;
 	call->stream = stream;
 	pa_table_insert(&stream->calls, &call->stream_node, hash);
@@ -389,6 +408,7 @@ pa_stream_close_call(PaCall *call)
 {
 	PaStream   *stream = call->stream;
 
+	pa_timer_clear(stream->streams->timers, &call->stream_timer);
 	pa_table_remove(&stream->calls, &call->stream_node);
 	if (call->stream_next != NULL)
 		call->stream_next->stream_previous = call->stream_previous;
@@ -482,12 +502,7 @@ begin_call(PaStream *stream, const PaStreamCall *told, int64_t now)
 	call->call_id = told->call_id;
 	call->told_attempt = told->attempt;
 	call->received_at = now;
-	call->deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-	if (told->timeout > 0)
-		call->deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-									  gpr_time_from_millis(told->timeout,
-														   GPR_TIMESPAN));
-	open_call(stream, call, hash);
+	open_call(stream, call, hash, (int64_t) told->timeout * 1000);
 	/* the call may be no more when these return */
 	if (pa_service_admit(streams->service, call))
 		pa_service_receive(streams->service, call, told->request, told->length);
@@ -550,8 +565,6 @@ receive(PaStream *stream, bool success)
 static void
 close_stream(PaStream *stream)
 {
-	if (!stream->deaf && stream->cancelled)
-		stream->status = PA_STATUS_CANCELLED;
 	stream->closed = true;
 	drop_messages(stream);
 	cancel_calls(stream);

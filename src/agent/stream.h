@@ -13,7 +13,8 @@
  *	INVALID_ARGUMENT
  *				at once, when the client broke the contract
  *
- * or with its client, or its connection.  Calls that are not answered then
+ * or with its client, or its connection.  Calls whose time is up are
+ * cancelled, as core does it for calls of their own.  Calls that are not answered then
  * have lost theirs: they are cancelled, the newest first, so that none that
  * waited for the turn of another gets it.
  *
@@ -36,11 +37,12 @@
 
 typedef struct PaStream PaStream;
 
-/* those of a server; zeroed, but for the first three: none */
+/* those of a server; zeroed, but for the first four: none */
 typedef struct PaStreams
 {
 	PaCallPool *pool;
 	struct PaService *service;
+	PaTimers   *timers;
 	uint32_t	max_message_size;	/* bytes of a StreamRequest */
 	bool		draining;
 	PaStream   *first;			/* all that are open */

@@ -139,6 +139,7 @@ check_labels(void)
 	check_lacks(text, "process_virtual_memory_bytes");
 	check_line(text, "# TYPE power_agent_calls_total counter");
 	check_line(text, "power_agent_calls_total{method=\"PowerOnCluster\",code=\"UNAVAILABLE\"} 0");
+	check_line(text, "power_agent_calls_in_flight{method=\"PowerStream\"} 0");
 	check_line(text, "power_agent_provider_requests_in_flight{provider=\"none\"} 0");
 	check_line(text, "power_agent_token_refusals_total 0");
 	check_lacks(text, "power_agent_provider_requests_total{");

@@ -102,12 +102,15 @@ check_keys(void)
 	check_number(parsed, "duration_us", 40);
 	check_null(parsed, "message");
 	ok(json_is_true(json_object_get(parsed, "executed")), "executed");
+	ok(json_is_false(json_object_get(parsed, "stream")), "not by a stream");
 	json_decref(parsed);
 
 	line = plain_line(PA_LOG_START);
 	line.provider_time = -1;
+	line.stream = true;
 	parsed = logged(&line);
 	ok(parsed != NULL, "start: a line of JSON");
+	ok(json_is_true(json_object_get(parsed, "stream")), "by a stream");
 	check_text(parsed, "event", "start");
 	check_number(parsed, "wait_us", 10);
 	check_null(parsed, "provider_us");

@@ -43,6 +43,7 @@ typedef struct Stream
 	bool		receiving;
 	bool		over;			/* no more messages */
 	int			messages;
+	size_t		largest;		/* bytes of a message */
 	uint32_t	max_message_size;	/* as the agent says */
 	int			answer_count;
 	Answer		answers[MAX_CALLS];
@@ -179,6 +180,8 @@ receive_message(Stream *stream)
 	if (response == NULL)
 		give_up("the agent sends garbage");
 	stream->messages++;
+	if (GRPC_SLICE_LENGTH(slice) > stream->largest)
+		stream->largest = GRPC_SLICE_LENGTH(slice);
 	if (response->max_message_size > 0)
 		stream->max_message_size = response->max_message_size;
 	for (size_t i = 0; i < response->n_answers; i++)
@@ -191,6 +194,7 @@ receive_message(Stream *stream)
 }
 
 /* waits until so many answers have come in all, or the stream ends */
+__attribute__((unused))
 static void
 await_answers(Stream *stream, int count)
 {
