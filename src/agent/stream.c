@@ -182,8 +182,9 @@ put_answer(PaStream *stream, uint64_t call_id, int status, const char *details,
 		size = agent__stream_response__get_packed_size(&response);
 		if (size > stream->max_message_size)
 		{
+			/* as gRPC has it, so that the client knows that we have acted */
 			snprintf(text, sizeof(text),
-					 "the answer has %zu bytes, more than the %u that the client takes",
+					 "Received message larger than max (%zu vs. %u)",
 					 size, stream->max_message_size);
 			answer.response.len = 0;
 			status = PA_STATUS_RESOURCE_EXHAUSTED;

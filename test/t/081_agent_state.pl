@@ -52,12 +52,6 @@ sub set_rules
 sub kill_and_restart
 {
 	kill_agent($agent);
-
-	# a line of its own, even if the last one was cut off
-	my $text = slurp_file($agent->{calls});
-	append_to_file($agent->{calls},
-		($text =~ /[^\n]\z/ ? "\n" : '')
-		. qq({"event":"restart","kept":true}\n));
 	$agent = restart_agent($agent);
 	return;
 }

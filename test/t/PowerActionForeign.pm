@@ -1,7 +1,7 @@
 # test/t/PowerActionForeign.pm
 #
-# Agents written by somebody else (foreign_agent.py), and keys and
-# certificates for them, made with openssl.
+# Agents written by somebody else (foreign_agent.py, stream_agent.py), and keys
+# and certificates for them, made with openssl.
 
 package PowerActionForeign;
 
@@ -34,8 +34,8 @@ sub have_foreign_agents
 }
 
 # Starts one at an address and returns it once it listens, with "port" and
-# the path of its "calls".  Options are those of the program; "calls" is a
-# file to go on with.
+# the path of its "calls".  Options are those of the program; "program" is
+# another one than foreign_agent.py, "calls" a file to go on with.
 sub start_foreign_agent
 {
 	my ($address, %options) = @_;
@@ -44,6 +44,7 @@ sub start_foreign_agent
 	$agent{calls} = delete $options{calls}
 	  // PostgreSQL::Test::Utils::tempdir('foreign') . '/calls';
 	append_to_file($agent{calls}, '');
+	my $program = delete $options{program} // 'foreign_agent.py';
 	my @flags =
 	  map { ("--$_", $_ eq 'states' ? () : $options{$_}) } sort keys %options;
 
@@ -51,7 +52,7 @@ sub start_foreign_agent
 	# of it.
 	$agent{handle} = IPC::Run::start(
 		[
-			$python, "$directory/foreign_agent.py", @flags, $address,
+			$python, '-B', "$directory/$program", @flags, $address,
 			$agent{calls}
 		],
 		'<', \$agent{input}, '>', \$agent{output}, '2>', \$agent{errors});
@@ -92,7 +93,7 @@ sub foreign_calls
 {
 	my ($agent, $cluster) = @_;
 
-	return grep { !defined $cluster || $_->{cluster_id} eq $cluster }
+	return grep { !defined $cluster || ($_->{cluster_id} // '') eq $cluster }
 	  map { JSON::PP->new->utf8->decode($_) } split /\n/,
 	  slurp_file($agent->{calls});
 }

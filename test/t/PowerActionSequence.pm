@@ -65,9 +65,16 @@ sub start_logging_agent
 sub restart_agent
 {
 	my ($old) = @_;
+	my $kept = grep { $_ eq '--state' } @{ $old->{flags} };
+	my $log = -e $old->{calls} ? slurp_file($old->{calls}) : '';
 
-	# what it remembered is gone, and the checker has to know
-	append_to_file($old->{calls}, qq({"event":"restart"}\n));
+	# The checker has to know whether what it remembered is gone.  A line of
+	# its own, even if the last one was cut off.
+	append_to_file($old->{calls},
+		($log =~ /[^\n]\z/ ? "\n" : '')
+		  . ($kept
+			? qq({"event":"restart","kept":true}\n)
+			: qq({"event":"restart"}\n)));
 	my $agent = start_agent(
 		$old->{dir}, 'socket', $old->{socket},
 		'--log', $old->{calls}, '--log-sync', @{ $old->{flags} });
