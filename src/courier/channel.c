@@ -61,6 +61,7 @@ struct PaChannel
 	/* of the reader */
 	void	   *stream_method;	/* NULL: each call is its own */
 	PaSharing	sharing;
+	atomic_bool moved;			/* from the connection of the stream, perhaps */
 
 	PaPace	   *pace;
 	atomic_uint users;
@@ -436,6 +437,9 @@ watch_done(PaTag *tag, bool success)
 	if (acquire_again(self))
 	{
 		pthread_mutex_lock(&self->guard);
+		/* the agent wants no new calls on it, or it is gone */
+		if (success && self->state == GRPC_CHANNEL_READY)
+			atomic_store(&self->moved, true);
 		if (!self->retired)
 			look(self);
 		pthread_mutex_unlock(&self->guard);
@@ -504,6 +508,8 @@ pa_channel_open(const Courier__Configure *configure,
 void
 pa_channel_retire(PaChannel *self)
 {
+	/* calls that wait for their turn may still start here */
+	self->stream_method = NULL;
 	pa_sharing_leave(&self->sharing);
 	pthread_mutex_lock(&self->guard);
 	self->retired = true;
@@ -650,6 +656,8 @@ pa_channel_stream(PaChannel *self, int64_t now)
 
 	if (self->stream_method == NULL)
 		return NULL;
+	if (atomic_exchange(&self->moved, false))
+		pa_sharing_moved(&self->sharing, now);
 	stream = pa_sharing_stream(&self->sharing, pa_pace_started(self->pace), now,
 							   &wanted);
 	if (wanted && pa_channel_ready(self))

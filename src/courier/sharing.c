@@ -14,6 +14,9 @@
 
 #define LONGEST_PAUSE	INT64_C(600000000)
 
+/* until another connection is what it is going to be */
+#define MOVE			INT64_C(1000000)
+
 /* the stream takes no more calls, or there is none any more */
 static void
 lose(PaSharing *sharing, int64_t now)
@@ -64,6 +67,25 @@ pa_sharing_opened(PaSharing *sharing, PaStream *stream, int64_t now)
 {
 	sharing->stream = stream;
 	sharing->since = now;
+}
+
+void
+pa_sharing_moved(PaSharing *sharing, int64_t now)
+{
+	if (sharing->stream == NULL)
+		return;
+	switch (pa_stream_state(sharing->stream))
+	{
+		case PA_STREAM_OPENING:
+		case PA_STREAM_OPEN:
+			sharing->not_before = now + MOVE;
+			pa_sharing_leave(sharing);
+			break;
+		case PA_STREAM_CLOSING:
+		case PA_STREAM_ENDED:
+			lose(sharing, now);
+			break;
+	}
 }
 
 void

@@ -48,6 +48,9 @@ extern PaStream *pa_sharing_stream(PaSharing *sharing, unsigned under_way,
 extern void pa_sharing_opened(PaSharing *sharing, PaStream *stream,
 							  int64_t now);
 
+/* the channel has got, or needs, another connection than the stream has */
+extern void pa_sharing_moved(PaSharing *sharing, int64_t now);
+
 /* what is under way ends on the stream, new calls need another one */
 extern void pa_sharing_leave(PaSharing *sharing);
 

@@ -23,37 +23,29 @@
 #include "program/clock.h"
 #include "program/memory.h"
 #include "stream.h"
+#include "stream_queue.h"
 #include "text.h"
 #include "unary.h"
 
-/* a message is not made larger than this, unless one call is */
-#define MESSAGE_SIZE		((size_t) 64 * 1024)
+/* when so much waits, the agent does not read, or is slow to */
+#define WAITING_LIMIT		((size_t) 256 * 1024)
 
 /* so much is sent even though more may come at once */
 #define HASTY_SIZE			((size_t) 8 * 1024)
 
-/* what an agent takes that does not say */
-#define USUAL_LIMIT			((size_t) 4 * 1024 * 1024)
-
 /* of what a message of answers unpacks to */
 #define ANSWERS_LIMIT		((size_t) 1024 * 1024 * 1024)
 
-/* us: how long an agent may take for its first message, and for the end */
+/*
+ * us: how long an agent may take for its first message, to read one, and for
+ * the end
+ */
 #define PATIENCE			INT64_C(10000000)
 
 /* us without another stream */
 #define PAUSE_LOST			INT64_C(1000000)
 #define PAUSE_BROKEN		INT64_C(10000000)
 #define PAUSE_UNKNOWN		INT64_C(60000000)
-
-typedef struct Message
-{
-	struct Message *next;
-	uint8_t    *data;
-	size_t		size;
-	size_t		capacity;
-	uint64_t	last;			/* place of its last call */
-} Message;
 
 struct PaStream
 {
@@ -65,14 +57,13 @@ struct PaStream
 	void	   *data;
 
 	/* what goes out */
-	Message    *first;
-	Message    *last;
-	size_t		limit;			/* bytes of a message that the agent takes */
+	PaStreamQueue queue;
 	bool		sending;
+	int64_t		sending_since;
+	bool		deaf;			/* nothing reaches the agent any more */
 	bool		closed;			/* our side */
-	uint64_t	added;			/* calls */
-	uint64_t	handed;			/* of them, to gRPC */
-	uint64_t	done;
+	int64_t		closed_since;
+	uint64_t	done;			/* of the calls that were added */
 	PaTag		opened_tag;
 	PaTag		sent_tag;
 	PaTag		closed_tag;
@@ -136,14 +127,7 @@ pa_stream_release(PaStream *self)
 {
 	if (atomic_fetch_sub(&self->references, 1) != 1)
 		return;
-	while (self->first != NULL)
-	{
-		Message    *message = self->first;
-
-		self->first = message->next;
-		free(message->data);
-		free(message);
-	}
+	pa_stream_queue_clear(&self->queue);
 	grpc_call_unref(self->call);
 	self->released(self->data);
 	grpc_metadata_array_destroy(&self->initial_metadata);
@@ -212,9 +196,11 @@ close_if_done(PaStream *self)
 	grpc_op		op = operation(GRPC_OP_SEND_CLOSE_FROM_CLIENT);
 
 	if (self->state != PA_STREAM_CLOSING || self->closed || self->broken ||
-		self->sending || self->first != NULL || self->done < self->added)
+		self->sending || self->queue.first != NULL ||
+		self->done < self->queue.added)
 		return;
 	self->closed = true;
+	self->closed_since = pa_clock_now();
 	start(self, &op, 1, &self->closed_tag, closed);
 }
 
@@ -223,61 +209,24 @@ static void
 send_next(PaStream *self)
 {
 	grpc_op		op = operation(GRPC_OP_SEND_MESSAGE);
-	Message    *message = self->first;
+	uint8_t    *data;
+	size_t		size;
 	grpc_byte_buffer *buffer;
 	grpc_slice	slice;
 
-	if (self->sending || message == NULL || self->closed || self->broken ||
+	if (self->sending || self->closed || self->deaf || self->broken ||
 		self->state == PA_STREAM_ENDED)
 		return;
-	self->first = message->next;
-	if (self->first == NULL)
-		self->last = NULL;
-	if (message->last > self->handed)
-		self->handed = message->last;
-	slice = grpc_slice_new_with_user_data(message->data, message->size,
-										  free, message->data);
-	free(message);
+	data = pa_stream_queue_take(&self->queue, &size);
+	if (data == NULL)
+		return;
+	slice = grpc_slice_new_with_user_data(data, size, free, data);
 	buffer = grpc_raw_byte_buffer_create(&slice, 1);
 	grpc_slice_unref(slice);
 	op.data.send_message.send_message = buffer;
+	self->sending_since = pa_clock_now();
 	self->sending = start(self, &op, 1, &self->sent_tag, sent);
 	grpc_byte_buffer_destroy(buffer);
-}
-
-/* the mutex is held; appended messages are one, with the fields of both */
-static void
-append(PaStream *self, const Agent__StreamRequest *request, size_t size,
-	   uint64_t place)
-{
-	Message    *message = self->last;
-
-	if (message == NULL || message->size + size > MESSAGE_SIZE ||
-		message->size + size > self->limit)
-	{
-		message = pa_memory_allocate_zeroed(sizeof(*message));
-		if (self->last == NULL)
-			self->first = message;
-		else
-			self->last->next = message;
-		self->last = message;
-	}
-	if (message->capacity - message->size < size)
-	{
-		size_t		capacity = message->capacity == 0 ? 1024 :
-			message->capacity * 2;
-
-		if (capacity < message->size + size)
-			capacity = message->size + size;
-		message->data = pa_memory_resize(message->data, capacity);
-		message->capacity = capacity;
-	}
-	agent__stream_request__pack(request, message->data + message->size);
-	message->size += size;
-	if (place > 0)
-		message->last = place;
-	if (message->size >= HASTY_SIZE)
-		send_next(self);
 }
 
 PaStream *
@@ -303,7 +252,7 @@ pa_stream_open(grpc_call *call, grpc_metadata *metadata, size_t metadata_count,
 	self->call = call;
 	self->released = released;
 	self->data = data;
-	self->limit = USUAL_LIMIT;
+	self->queue.limit = PA_STREAM_MESSAGE;
 	self->details = grpc_empty_slice();
 	self->status = GRPC_STATUS_UNKNOWN;
 	self->kept_until = self->look_at = pa_clock_now() + PATIENCE;
@@ -329,6 +278,7 @@ pa_stream_open(grpc_call *call, grpc_metadata *metadata, size_t metadata_count,
 	pthread_mutex_lock(&self->mutex);
 	started = start(self, ops, 3, &self->opened_tag, opened);
 	self->sending = started;
+	self->sending_since = pa_clock_now();
 	if (started)
 	{
 		receive(self);
@@ -370,37 +320,26 @@ pa_stream_pause_us(PaStream *self)
 uint64_t
 pa_stream_add(PaStream *self, const Agent__StreamCall *call)
 {
-	Agent__StreamRequest request = AGENT__STREAM_REQUEST__INIT;
-	Agent__StreamCall *calls = (Agent__StreamCall *) call;
 	uint64_t	place = 0;
-	size_t		size;
-
-	request.n_calls = 1;
-	request.calls = &calls;
-	size = agent__stream_request__get_packed_size(&request);
 
 	pthread_mutex_lock(&self->mutex);
-	if (self->state == PA_STREAM_OPEN && size <= self->limit)
-	{
-		place = ++self->added;
-		append(self, &request, size, place);
-	}
+	if (self->state == PA_STREAM_OPEN && self->queue.waiting < WAITING_LIMIT)
+		place = pa_stream_queue_add(&self->queue, call);
+	if (self->queue.waiting >= HASTY_SIZE)
+		send_next(self);
 	pthread_mutex_unlock(&self->mutex);
 	return place;
 }
 
-void
-pa_stream_cancel(PaStream *self, uint64_t call_id)
+bool
+pa_stream_cancel(PaStream *self, uint64_t call_id, uint64_t place)
 {
-	Agent__StreamRequest request = AGENT__STREAM_REQUEST__INIT;
+	bool		taken_back;
 
-	request.n_cancelled = 1;
-	request.cancelled = &call_id;
 	pthread_mutex_lock(&self->mutex);
-	if (!self->closed && self->state != PA_STREAM_ENDED)
-		append(self, &request, agent__stream_request__get_packed_size(&request),
-			   0);
+	taken_back = pa_stream_queue_cancel(&self->queue, call_id, place);
 	pthread_mutex_unlock(&self->mutex);
+	return taken_back;
 }
 
 void
@@ -421,7 +360,6 @@ close_stream(PaStream *self)
 	else if (self->state == PA_STREAM_OPEN)
 	{
 		self->state = PA_STREAM_CLOSING;
-		self->look_at = pa_clock_now() + PATIENCE;
 		close_if_done(self);
 	}
 }
@@ -444,26 +382,27 @@ pa_stream_keep(PaStream *self, int64_t now)
 static void
 look(PaStream *self, int64_t now)
 {
-	self->look_at = now + PATIENCE;
-	switch (self->state)
+	int64_t		due = now + PATIENCE;
+
+	if (self->state == PA_STREAM_OPENING)
 	{
-		case PA_STREAM_OPENING:
-			self->pause = PAUSE_UNKNOWN;
-			break_off(self, "the agent sent no first message");
-			break;
-		case PA_STREAM_OPEN:
-			if (now >= self->kept_until)
-				close_stream(self);
-			else
-				self->look_at = self->kept_until;
-			break;
-		case PA_STREAM_CLOSING:
-			if (self->closed)
-				break_off(self, "the agent did not end the stream");
-			break;
-		case PA_STREAM_ENDED:
-			break;
+		self->pause = PAUSE_UNKNOWN;
+		break_off(self, "the agent sent no first message");
 	}
+	else if (self->state == PA_STREAM_OPEN && now >= self->kept_until)
+		close_stream(self);
+	else if (self->state == PA_STREAM_OPEN)
+		due = self->kept_until;
+
+	if (self->sending && now - self->sending_since >= PATIENCE)
+		break_off(self, "the agent does not read");
+	else if (self->sending && self->sending_since + PATIENCE < due)
+		due = self->sending_since + PATIENCE;
+	if (self->closed && now - self->closed_since >= PATIENCE)
+		break_off(self, "the agent did not end the stream");
+	else if (self->closed && self->closed_since + PATIENCE < due)
+		due = self->closed_since + PATIENCE;
+	self->look_at = due;
 }
 
 void
@@ -530,35 +469,29 @@ pa_stream_end(void)
 
 /* The completion thread: */
 
-/* the mutex is held; a failure comes again with the status */
+/* what cannot be sent any more stays where it is; the status comes, too */
 static void
-sent_one(PaStream *self)
+sent_one(PaStream *self, bool success)
 {
+	pthread_mutex_lock(&self->mutex);
 	self->sending = false;
+	self->deaf = self->deaf || !success;
 	send_next(self);
 	close_if_done(self);
+	pthread_mutex_unlock(&self->mutex);
+	pa_stream_release(self);
 }
 
 static void
 opened(PaTag *tag, bool success)
 {
-	PaStream   *self = STREAM_OF(tag, opened_tag);
-
-	pthread_mutex_lock(&self->mutex);
-	sent_one(self);
-	pthread_mutex_unlock(&self->mutex);
-	pa_stream_release(self);
+	sent_one(STREAM_OF(tag, opened_tag), success);
 }
 
 static void
 sent(PaTag *tag, bool success)
 {
-	PaStream   *self = STREAM_OF(tag, sent_tag);
-
-	pthread_mutex_lock(&self->mutex);
-	sent_one(self);
-	pthread_mutex_unlock(&self->mutex);
-	pa_stream_release(self);
+	sent_one(STREAM_OF(tag, sent_tag), success);
 }
 
 static void
@@ -604,7 +537,7 @@ end_if_over(PaStream *self)
 		self->pause = self->status == GRPC_STATUS_UNIMPLEMENTED ? PAUSE_UNKNOWN :
 			self->status == GRPC_STATUS_UNAVAILABLE ? PAUSE_LOST : PAUSE_BROKEN;
 	self->state = PA_STREAM_ENDED;
-	handed = self->handed;
+	handed = self->queue.taken;
 	describe_end(self, text, sizeof(text));
 	pthread_mutex_unlock(&self->mutex);
 	pa_text_clean(why, PA_TEXT_MESSAGE_LIMIT, text, strlen(text));
@@ -653,8 +586,9 @@ take_answers(PaStream *self, grpc_byte_buffer *message)
 	if (self->state == PA_STREAM_OPENING)
 	{
 		self->state = PA_STREAM_OPEN;
-		if (response->max_message_size > 0)
-			self->limit = response->max_message_size;
+		if (response->max_message_size > 0 &&
+			response->max_message_size < self->queue.limit)
+			self->queue.limit = response->max_message_size;
 	}
 	else if (self->state == PA_STREAM_OPEN && leaving)
 	{

@@ -74,12 +74,17 @@ extern int64_t pa_stream_pause_us(PaStream *stream);
 
 /*
  * Adds a call and returns its place in the order of all, from 1; 0: the
- * stream takes no more, or none that large.  It may be answered at once.
+ * stream takes no more, or none that large, or the agent does not read.  It
+ * may be answered at once.
  */
 extern uint64_t pa_stream_add(PaStream *stream, const Agent__StreamCall *call);
 
-/* Nobody waits for the call any more, and no answer to it counts. */
-extern void pa_stream_cancel(PaStream *stream, uint64_t call_id);
+/*
+ * Nobody waits for the call any more, and no answer to it counts.  true: it has
+ * not left, and never will.
+ */
+extern bool pa_stream_cancel(PaStream *stream, uint64_t call_id,
+							 uint64_t place);
 
 /* An added call has its answer, or got another end. */
 extern void pa_stream_done(PaStream *stream);

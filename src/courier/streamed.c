@@ -124,7 +124,8 @@ pa_streamed_give_up(PaCall *call, grpc_status_code status,
 
 	result.status_code = status;
 	result.status_message = (char *) message;
-	pa_stream_cancel(call->stream, call->call_id);
+	result.not_delivered = pa_stream_cancel(call->stream, call->call_id,
+											call->place);
 	end_streamed(call, &result, -1);
 }
 

@@ -371,6 +371,16 @@ agent_stream_read(AgentCall *call)
 		agent_stream_read_next(call);
 }
 
+/* reads again, after it was deaf */
+static void
+agent_stream_resume(Agent *agent)
+{
+	pthread_mutex_lock(&agent->mutex);
+	agent->deaf = false;
+	agent_stream_read_next(agent->stream);
+	pthread_mutex_unlock(&agent->mutex);
+}
+
 /* sends bytes over the last stream, when it has sent what was before */
 static void
 agent_stream_send_bytes(Agent *agent, const void *data, size_t size)
@@ -558,8 +568,16 @@ agent_start_secure(const char *address, grpc_server_credentials *credentials)
 	Agent	   *agent = calloc(1, sizeof(*agent));
 	int			bound;
 
+	/* what it takes without reading it stays as it is at the start: 64 kB */
+	grpc_arg	no_probe = {
+		.type = GRPC_ARG_INTEGER,
+		.key = GRPC_ARG_HTTP2_BDP_PROBE,
+		.value.integer = 0
+	};
+	const grpc_channel_args args = {1, &no_probe};
+
 	agent->queue = grpc_completion_queue_create_for_next(NULL);
-	agent->server = grpc_server_create(NULL, NULL);
+	agent->server = grpc_server_create(&args, NULL);
 	grpc_server_register_completion_queue(agent->server, agent->queue, NULL);
 	bound = grpc_server_add_http2_port(agent->server, address, credentials);
 	grpc_server_credentials_release(credentials);
@@ -582,18 +600,32 @@ agent_start(const char *address)
 							  grpc_insecure_server_credentials_create());
 }
 
-/* closes all connections; calls that are held are lost */
+/* wants no new calls any more: those under way go on */
 static void
-agent_stop(Agent *agent)
+agent_leave(Agent *agent)
 {
 	grpc_server_shutdown_and_notify(agent->server, agent->queue,
 									&agent_shutdown_tag);
-	grpc_server_cancel_all_calls(agent->server);
+}
+
+/* when they have ended */
+static void
+agent_finish(Agent *agent)
+{
 	pthread_join(agent->thread, NULL);
 	grpc_server_destroy(agent->server);
 	grpc_completion_queue_destroy(agent->queue);
 	agent_forget_seen(&agent->seen);
 	free(agent);
+}
+
+/* closes all connections; calls that are held are lost */
+static void
+agent_stop(Agent *agent)
+{
+	agent_leave(agent);
+	grpc_server_cancel_all_calls(agent->server);
+	agent_finish(agent);
 }
 
 /* answers the calls that are held */

@@ -130,10 +130,36 @@ test_pauses(void)
 			  "never more than ten minutes");
 }
 
+static void
+test_moved(void)
+{
+	PaSharing	sharing = {NULL};
+	PaStream	stream = {PA_STREAM_OPEN};
+	int64_t		now = 1;
+
+	pa_sharing_moved(&sharing, now);
+	ok(wants(&sharing, PA_SHARING_CROWD, now), "no stream to be left");
+	pa_sharing_opened(&sharing, &stream, now);
+	pa_sharing_moved(&sharing, now);
+	ok(stream.closed && stream.released, "an open one is left");
+	ok(!wants(&sharing, PA_SHARING_CROWD, now + SECOND - 1),
+	   "... for a second");
+	ok(wants(&sharing, PA_SHARING_CROWD, now + SECOND), "... and no longer");
+
+	/* one that ended with its connection */
+	stream = (PaStream) {PA_STREAM_ENDED, .pause = 4 * SECOND};
+	pa_sharing_opened(&sharing, &stream, now);
+	pa_sharing_moved(&sharing, now);
+	ok(stream.released, "one that has ended is let go of");
+	ok(!wants(&sharing, PA_SHARING_CROWD, now + 4 * SECOND - 1),
+	   "... as without a move");
+}
+
 int
 main(void)
 {
 	test_use();
+	test_moved();
 	test_pauses();
 	return unit_done();
 }
