@@ -215,6 +215,7 @@ test_given_up(Client *client, Agent *agent)
 	uint64_t	last = open_stream(client, agent, "s", 0);
 	int			cancels = agent_count(agent, &agent->stream_cancels);
 	uint64_t	id = streamed(client, agent, "s", "c", 60000);
+	int			taken;
 
 	cancel(client, id);
 	check_result(client, id, 1, false, "cancelled by the worker",
@@ -237,6 +238,14 @@ test_given_up(Client *client, Agent *agent)
 				 "a short call behind a long one");
 	answer(agent, id, 0, "", 0, false);
 	is_reply(client, id, 0, "the long one");
+
+	/* what was given up does not count: there is room for one more */
+	taken = agent_count(agent, &agent->stream_calls);
+	id = limited_call(client, "s", "c", 60000, CROWD + 2);
+	ok(agent_await(agent, &agent->stream_calls, taken + 1),
+	   "one more than are held may start");
+	answer(agent, id, 0, "", 0, false);
+	is_reply(client, id, 0, "it");
 	close_stream(client, agent, "s", last);
 	ok(agent_await(agent, &agent->streams_closed, 2), "the stream is closed");
 	agent_stream_end(agent, 0, "");
