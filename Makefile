@@ -215,7 +215,7 @@ agent_program = $(variant)/power_agent
 
 courier_objects = $(patsubst %,$(variant)/src/courier/%.o,\
 	arena call call_table channel credentials delivery frame log loop main \
-	output pace reply result sandbox server stream streamed text unary)
+	output pace reply result sandbox server sharing stream streamed text unary)
 libvirt_objects = $(if $(without_libvirt),libvirt_absent,\
 	libvirt_account libvirt_domain libvirt_order provider_libvirt)
 agent_objects = $(patsubst %,$(variant)/src/agent/%.o,\

@@ -41,6 +41,9 @@
 #define MIN_ERROR_BACKOFF		100
 #define MAX_ERROR_BACKOFF		(60 * 1000)
 
+/* so many times in a row a table that somebody has locked is no news */
+#define LOCKED_PATIENCE			3
+
 /*
  * How often an idle worker looks whether the extension is still there.  A
  * DROP EXTENSION normally tells us; a prepared one cannot.
@@ -89,7 +92,9 @@ static const struct
 static struct
 {
 	int			count;
-	int			sqlstate;		/* of the last one that was logged */
+	int			sqlstate;		/* of the last one, */
+	int			same;			/* and so many of them had that */
+	bool		told;			/* one was logged */
 	PaInstant	next_attempt;
 }			streak;
 
@@ -232,6 +237,7 @@ recover(void)
 {
 	ErrorData  *error;
 	int64		delay;
+	bool		tell;
 
 	HOLD_INTERRUPTS();
 
@@ -251,10 +257,16 @@ recover(void)
 							 streak.count, 1.0);
 	streak.next_attempt = pa_clock_after(pa_clock_now(), delay);
 
-	if (!terminated &&
-		(streak.count == 1 || error->sqlerrcode != streak.sqlstate))
+	if (streak.count == 1 || error->sqlerrcode != streak.sqlstate)
+		streak.same = 0;
+	streak.same++;
+	streak.sqlstate = error->sqlerrcode;
+	tell = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
+		streak.same == LOCKED_PATIENCE + 1 : streak.same == 1;
+
+	if (tell && !terminated)
 	{
-		streak.sqlstate = error->sqlerrcode;
+		streak.told = true;
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("power_action worker: %s", error->message),
@@ -288,10 +300,11 @@ run_cycle(void)
 		}
 		timeout = pa_workload_cycle();
 
-		if (streak.count > 0)
+		if (streak.told)
 			ereport(LOG,
 					(errmsg("power_action worker works again after %d errors",
 							streak.count)));
+		streak.told = false;
 		streak.count = 0;
 	}
 	PG_CATCH();

@@ -29,7 +29,7 @@
 #include "frame_format.h"
 #include "output.h"
 #include "program/memory.h"
-#include "stream.h"
+#include "sharing.h"
 #include "text.h"
 #include "unary.h"
 
@@ -47,8 +47,6 @@
 
 #define METHODS					4	/* indexed by Courier__Method */
 
-/* so many calls of a server under way share a stream */
-#define CROWD					32
 
 struct PaChannel
 {
@@ -62,8 +60,7 @@ struct PaChannel
 
 	/* of the reader */
 	void	   *stream_method;	/* NULL: each call is its own */
-	PaStream   *stream;
-	int64_t		no_stream_until;
+	PaSharing	sharing;
 
 	PaPace	   *pace;
 	atomic_uint users;
@@ -504,21 +501,10 @@ pa_channel_open(const Courier__Configure *configure,
 	return self;
 }
 
-/* what is under way ends on the stream, new calls need another one */
-static void
-leave_stream(PaChannel *self)
-{
-	if (self->stream == NULL)
-		return;
-	pa_stream_close(self->stream);
-	pa_stream_release(self->stream);
-	self->stream = NULL;
-}
-
 void
 pa_channel_retire(PaChannel *self)
 {
-	leave_stream(self);
+	pa_sharing_leave(&self->sharing);
 	pthread_mutex_lock(&self->guard);
 	self->retired = true;
 	pthread_mutex_unlock(&self->guard);
@@ -572,7 +558,7 @@ pa_channel_set_authorization(PaChannel *self, grpc_slice authorization)
 	pthread_mutex_unlock(&self->guard);
 	/* a stream has that of its start */
 	if (changed)
-		leave_stream(self);
+		pa_sharing_leave(&self->sharing);
 }
 
 void
@@ -636,7 +622,7 @@ stream_released(void *data)
 }
 
 static void
-open_stream(PaChannel *self)
+open_stream(PaChannel *self, int64_t now)
 {
 	grpc_metadata metadata[1];
 	size_t		metadata_count = pa_channel_authorize(self, metadata);
@@ -646,10 +632,12 @@ open_stream(PaChannel *self)
 											self->stream_method,
 											gpr_inf_future(GPR_CLOCK_MONOTONIC),
 											NULL);
+	PaStream   *stream;
 
 	pa_channel_acquire(self);
-	self->stream = pa_stream_open(call, metadata, metadata_count,
-								  self->largest_message, stream_released, self);
+	stream = pa_stream_open(call, metadata, metadata_count,
+							self->largest_message, stream_released, self);
+	pa_sharing_opened(&self->sharing, stream, now);
 	for (size_t i = 0; i < metadata_count; i++)
 		grpc_slice_unref(metadata[i].value);
 }
@@ -657,31 +645,16 @@ open_stream(PaChannel *self)
 PaStream *
 pa_channel_stream(PaChannel *self, int64_t now)
 {
-	bool		crowded;
+	PaStream   *stream;
+	bool		wanted;
 
 	if (self->stream_method == NULL)
 		return NULL;
-	crowded = pa_pace_started(self->pace) >= CROWD;
-	if (self->stream != NULL)
-	{
-		switch (pa_stream_state(self->stream))
-		{
-			case PA_STREAM_OPEN:
-				if (crowded)
-					pa_stream_keep(self->stream, now);
-				return self->stream;
-			case PA_STREAM_OPENING:
-				return NULL;
-			case PA_STREAM_CLOSING:
-			case PA_STREAM_ENDED:
-				self->no_stream_until = now + pa_stream_pause_us(self->stream);
-				leave_stream(self);
-				break;
-		}
-	}
-	if (crowded && now >= self->no_stream_until && pa_channel_ready(self))
-		open_stream(self);
-	return NULL;
+	stream = pa_sharing_stream(&self->sharing, pa_pace_started(self->pace), now,
+							   &wanted);
+	if (wanted && pa_channel_ready(self))
+		open_stream(self, now);
+	return stream;
 }
 
 bool

@@ -66,7 +66,10 @@ extern void pa_stream_release(PaStream *stream);
 
 extern PaStreamState pa_stream_state(PaStream *stream);
 
-/* once it has ended, or is closing: how long to do without another one */
+/*
+ * Once it has ended, or is closing: how long to do without another one; 0: it
+ * ended as it should.
+ */
 extern int64_t pa_stream_pause_us(PaStream *stream);
 
 /*
@@ -84,7 +87,7 @@ extern void pa_stream_done(PaStream *stream);
 /* No call will be added; it ends when all are done. */
 extern void pa_stream_close(PaStream *stream);
 
-/* Without this, time and again, it closes by itself after ten seconds. */
+/* without this, time and again, it closes by itself after ten seconds */
 extern void pa_stream_keep(PaStream *stream, int64_t now);
 
 /* Sends what was added to any stream, and looks after old ones. */

@@ -1,7 +1,7 @@
 # test/bench/drain.sh
 #
 # Scenarios of make bench: a queue that was filled by one statement, and what
-# an action costs; the same over TLS.
+# an action costs; the same with each call for itself, and over TLS.
 
 # shellcheck shell=bash disable=SC2154
 
@@ -60,6 +60,20 @@ updates_reported()
 	sleep 0.5
 	[ "$(query -c "SELECT n_tup_upd >= $1 FROM pg_stat_user_tables
 		WHERE relid = 'power_action.event'::regclass")" = t ]
+}
+
+bench_streaming()
+{
+	local number
+
+	number=$(scaled 50000)
+	database streaming
+	inventory "$number" 1
+	database unary agent "streaming 'off'"
+	inventory "$number" 1
+	compare streaming "$(rounds 6)" streaming 'one stream' \
+		unary 'each call for itself'
+	database_end streaming unary
 }
 
 # An authority, and a certificate of it for the agent; as the server's user, who

@@ -11,7 +11,8 @@
 #                           alone PRODUCT ms         from the acknowledgement of
 #                                                    COMMIT to the final row
 #                           PRODUCT: pg-boss, graphile-worker,
-#                           graphile-worker-grouped
+#                           graphile-worker-grouped; for drain also
+#                           pg-boss-streaming, graphile-worker-grouped-streaming
 #
 # Of the caller: $private, $stage, query, database, inventory, drain, record MEASURE SUBJECT UNIT VALUE,
 # scaled NUMBER; and $private/machine.tsv, where the settings go that were best.
@@ -21,7 +22,9 @@
 # shellcheck shell=bash disable=SC2154
 
 rivals_products=(pg-boss graphile-worker graphile-worker-grouped)
+rivals_streaming=(pg-boss-streaming graphile-worker-grouped-streaming)
 if [ -n "${QUICK:-}" ]; then
+	rivals_streaming=()
 	rivals_actions=2000
 	rivals_pairs=1
 	rivals_singles=30
@@ -204,6 +207,14 @@ rivals_try()
 	done < <(rivals_bench candidates "$subject" "$measure")
 }
 
+# rivals_choose MEASURE SUBJECT: likewise, and says so in the figures
+rivals_choose()
+{
+	rivals_try "$1" "$2"
+	printf '%s, %s\t%s\n' "$2" "$1" "$(cat "$private/rivals/$1.$2")" \
+		>>"$private/machine.tsv"
+}
+
 # rivals_measure MEASURE SUBJECT UNIT ARG...
 rivals_measure()
 {
@@ -221,7 +232,7 @@ rivals_measure()
 
 bench_rivals()
 {
-	local product measure result round=0
+	local product result round=0
 
 	rivals_build
 	if ! rivals_install; then
@@ -229,19 +240,17 @@ bench_rivals()
 		return
 	fi
 	rivals_agent_start
-	for measure in drain alone; do
-		for product in "${rivals_products[@]}"; do
-			rivals_try "$measure" "$product"
-			printf '%s, %s\t%s\n' "$product" "$measure" \
-				"$(cat "$private/rivals/$measure.$product")" \
-				>>"$private/machine.tsv"
-		done
+	for product in "${rivals_products[@]}" "${rivals_streaming[@]}"; do
+		rivals_choose drain "$product"
+	done
+	for product in "${rivals_products[@]}"; do
+		rivals_choose alone "$product"
 	done
 	# In turns, with ours: the machine may get slower or faster meanwhile.
 	database turns
 	inventory "$(scaled 50000)" 1
 	for _ in $(seq "$rivals_pairs"); do
-		for product in "${rivals_products[@]}"; do
+		for product in "${rivals_products[@]}" "${rivals_streaming[@]}"; do
 			use postgres
 			rivals_measure drain "$product" actions/s "$rivals_actions" 2
 			use turns

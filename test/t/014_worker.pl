@@ -220,6 +220,24 @@ $node->wait_for_log(qr/power_action worker works again after \d+ errors/,
 is(outcome('work', request('work', 'c-4')),
 	'success', 'it works when the cause is gone');
 
+# A table that somebody has locked: told when it lasts.  What does not is in
+# 010_launcher.
+$offset = -s $node->logfile;
+$session = $node->background_psql('work');
+$session->query_safe('BEGIN');
+$session->query_safe('LOCK TABLE power_action.cancellation, power_action.job');
+poll_value($node, 'postgres', q{
+	SELECT query ~ '^failed [4-9] times'
+	FROM pg_stat_activity
+	WHERE backend_type = 'power_action worker' AND datname = 'work'});
+is(log_count($node, qr/WARNING: .*power_action worker: .*lock timeout/, $offset),
+	1, 'a lock that lasts is logged once');
+$session->query_safe('COMMIT');
+$session->quit;
+$node->wait_for_log(qr/power_action worker works again after \d+ errors/,
+	$offset);
+is(outcome('work', request('work', 'c-4')), 'success', 'it works without it');
+
 # One of two databases fails: the other does not notice.
 new_database('other', 'regress_owner', $agent);
 $node->safe_psql('other', 'ALTER TABLE power_action.job RENAME TO hidden');

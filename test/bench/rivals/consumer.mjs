@@ -12,9 +12,10 @@ process.on('unhandledRejection', error => {
 });
 process.on('disconnect', () => process.exit(1));
 
-await connect();
-const stop = await subjects[process.argv[2]].consume(
-	JSON.parse(process.argv[3]));
+const settings = JSON.parse(process.argv[3]);
+
+await connect(settings.streaming);
+const stop = await subjects[process.argv[2]].consume(settings);
 
 process.on('message', async () => {
 	await stop();

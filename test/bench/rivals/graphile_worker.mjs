@@ -107,7 +107,7 @@ class Gatherer {
 }
 
 async function start(settings, task) {
-	const { writers, processes, ...worker } = settings;
+	const { writers, processes, streaming, ...worker } = settings;
 
 	return run({
 		preset: { worker: { ...worker, connectionString: 'postgres:///', logger } },
@@ -158,6 +158,10 @@ export const grouped = {
 		],
 		alone: [groupedSettings, { ...unbatched, writers: 2 }]
 	},
+	streamingCandidates: [
+		{ ...groupedSettings, streaming: true },
+		{ ...groupedSettings, writers: 1, streaming: true, processes: 2 }
+	],
 	async consume(settings) {
 		const { writers } = settings;
 		const pool = new pg.Pool({

@@ -27,6 +27,14 @@ export const candidates = {
 	]
 };
 
+export const streamingCandidates = [
+	{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true },
+	{ batchSize: 250, localConcurrency: 4, transactional: true, streaming: true,
+		processes: 2 },
+	{ batchSize: 500, localConcurrency: 2, transactional: false, streaming: true,
+		processes: 2 }
+];
+
 let producer;
 
 export async function install() {

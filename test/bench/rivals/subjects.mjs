@@ -7,8 +7,15 @@
 import * as pgBoss from './pg_boss.mjs';
 import { grouped, plain } from './graphile_worker.mjs';
 
+// The same with calls that share a stream.
+const streaming = subject => ({
+	...subject, candidates: { drain: subject.streamingCandidates }
+});
+
 export const subjects = {
 	'pg-boss': pgBoss,
 	'graphile-worker': plain,
-	'graphile-worker-grouped': grouped
+	'graphile-worker-grouped': grouped,
+	'pg-boss-streaming': streaming(pgBoss),
+	'graphile-worker-grouped-streaming': streaming(grouped)
 };

@@ -29,6 +29,11 @@ const actions = {
 	}
 };
 
+const streamMethods = {
+	PowerOnCluster: 'STREAM_METHOD_POWER_ON',
+	PowerOffCluster: 'STREAM_METHOD_POWER_OFF'
+};
+
 const LOOK_UP = `
 	SELECT c.cluster_id, c.account_name, c.region,
 		   ARRAY(SELECT i.instance_id FROM rival.instance i
@@ -87,8 +92,19 @@ const NOTIFY = ` SELECT pg_notify('rival', n::text)
 const NOTIFY_ONE = ` SELECT pg_notify('rival', $1::bigint::text)`;
 
 let client;
+let stream;						// undefined: each call is its own
 
-export function connect() {
+// With "streaming", calls that are made in one turn of the event loop share a
+// message of PowerStream.
+export async function connect(streaming) {
+	await connectClient();
+	if (streaming) {
+		stream = new Stream();
+		await stream.welcomed;
+	}
+}
+
+function connectClient() {
 	const definition = protoLoader.loadSync(process.env.RIVALS_PROTO,
 		{ keepCase: true, enums: String, defaults: true });
 	const { AgentService } = grpc.loadPackageDefinition(definition).agent;
@@ -101,10 +117,72 @@ export function connect() {
 }
 
 export function disconnect() {
+	stream?.end();
 	client.close();
 }
 
+class Stream {
+	#call = client.PowerStream();
+	#waiting = new Map();
+	#calls = [];
+	#last = 0;
+
+	constructor() {
+		this.#call.on('error', error => {
+			console.error(error);
+			process.exit(1);
+		});
+		this.welcomed = new Promise(resolve =>
+			this.#call.once('data', resolve));
+		this.#call.on('data', ({ answers }) => {
+			for (const answer of answers)
+				this.#answered(answer);
+		});
+		this.#call.write({ max_message_size: 4 * 1024 * 1024 });
+	}
+
+	call(method, request) {
+		const { requestSerialize, responseDeserialize } = client[method];
+		const call_id = ++this.#last;
+
+		if (this.#calls.length === 0)
+			setImmediate(() => {
+				const calls = this.#calls;
+
+				this.#calls = [];
+				this.#call.write({ calls });
+			});
+		this.#calls.push({
+			call_id,
+			method: streamMethods[method],
+			timeout_ms: CALL_TIMEOUT_MS,
+			request: requestSerialize(request)
+		});
+		return new Promise((resolve, reject) =>
+			this.#waiting.set(call_id, { resolve, reject, responseDeserialize }));
+	}
+
+	#answered({ call_id, status_code, status_message, response }) {
+		const { resolve, reject, responseDeserialize } =
+			this.#waiting.get(Number(call_id));
+
+		this.#waiting.delete(Number(call_id));
+		if (status_code !== 0)
+			reject(new Error(`status ${status_code}: ${status_message}`));
+		else
+			resolve(responseDeserialize(response));
+	}
+
+	end() {
+		this.#call.removeAllListeners('error');
+		this.#call.on('error', () => {});
+		this.#call.end();
+	}
+}
+
 function call(method, request) {
+	if (stream)
+		return stream.call(method, request);
 	return new Promise((resolve, reject) =>
 		client[method](request, { deadline: Date.now() + CALL_TIMEOUT_MS },
 			(error, reply) => error ? reject(error) : resolve(reply)));
