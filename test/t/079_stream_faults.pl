@@ -49,6 +49,8 @@ my $count = 400;
 
 add_server($site, 'killed', $killed,
 	max_concurrent_calls => $limit, call_timeout => $patient);
+add_server($site, 'beside', $killed);
+add_crowd($site, 'beside', 'beside', 1);
 add_crowd($site, 'killed', 'opening', 300);
 add_crowd($site, 'killed', 'held', $count);
 open_stream($site, 'opening', sub { return streamed($killed) });
@@ -56,6 +58,12 @@ power_crowd($site, 'power_off', 'held');
 wait_until("the agent has $limit orders",
 	sub { start_count($killed, 'held') >= $limit });
 is(scalar started_over_stream($killed, 'held'), $limit, 'over a stream');
+
+# What it has done for them is on disk when it answers another call.
+power_crowd($site, 'power_off', 'beside');
+poll_value($node, 'fleet', q{
+	SELECT status FROM power_action.event WHERE cluster_name = 'beside'},
+	'success');
 kill_agent($killed);
 poll_value($node, 'fleet', q{
 	SELECT state FROM power_action.agent_status WHERE server_name = 'killed'},
