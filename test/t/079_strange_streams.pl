@@ -87,12 +87,13 @@ for my $case (
 		$fault eq 'forgets'
 		? (call_timeout => '3s', max_concurrent_calls => 512)
 		: ());
-	my $requested = 0;
+	my $requested = -$count;
 
 	add_crowd($site, $fault, $fault, $count);
 	wait_ready($site, $fault);
 
-	# once, but for a machine that is so busy that all are done before
+	# Once, but for a machine that is so busy that all are done before.  The
+	# function is called before and after each.
 	open_stream(
 		$site, $fault,
 		sub {

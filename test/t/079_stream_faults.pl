@@ -156,10 +156,13 @@ is(finish($site, $stuck), 'cancelled|unknown', 'it can be cancelled');
 is(event_value($site, $stuck, 'cancel_reason'), 'enough', 'for a reason');
 
 # while the stream is in use, as its end would tell, too
-open_stream(
-	$site, 'before',
+wait_until(
+	'the agent knows',
 	sub {
-		log_lines($hanging, qr/"event":"end"/, qr/"cluster_id":"stuck-1"/,
+		power_crowd($site, 'power_off', 'before');
+		finish_all($site);
+		return scalar log_lines(
+			$hanging, qr/"event":"end"/, qr/"cluster_id":"stuck-1"/,
 			qr/"stream":true/, qr/"status":"CANCELLED"/);
 	});
 pass('the agent knows that nobody waits for it');
@@ -223,9 +226,7 @@ wait_until(
 		return finish($site, request($site, 'power_on', 'probe')) eq
 		  'success|confirmed';
 	});
-my $before = streamed($guarded, 'guarded-before');
-open_stream($site, 'guarded-before',
-	sub { return streamed($guarded, 'guarded-before') > $before });
+open_stream($site, 'guarded-before', sub { return streamed($guarded) });
 power_crowd($site, 'refresh', 'guarded');
 finish_all($site);
 is(crowd_outcomes($site, 'refresh', 'guarded'),

@@ -73,18 +73,20 @@ sub power_crowd
 			ORDER BY place, length(cluster_id), cluster_id))});
 }
 
-# Powers a crowd off until some of its calls have come over a stream, as the
-# function tells: what is requested next finds one that is open.
+# Powers a crowd off, again and again until the function returns something
+# else: how many calls have come over a stream.  What is requested next finds
+# one that is open.
 sub open_stream
 {
 	my ($site, $crowd, $came) = @_;
+	my $before = $came->();
 
 	wait_until(
 		"a stream is open for $crowd",
 		sub {
 			power_crowd($site, 'power_off', $crowd);
 			finish_all($site);
-			return $came->();
+			return $came->() ne $before;
 		});
 	return;
 }
