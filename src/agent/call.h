@@ -76,9 +76,9 @@ struct PaCall
 
 	/* the stream's */
 	struct PaStream *stream;	/* that the call is, or came by; else NULL */
-	bool		streamed;		/* it came by one: core does not know it */
 	uint64_t	call_id;
 	uint32_t	told_attempt;	/* 0: none */
+	bool		streamed;		/* it came by one: core does not know it */
 	PaTimer		stream_timer;
 	PaTableNode stream_node;
 	PaCall	   *stream_previous;

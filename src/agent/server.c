@@ -433,15 +433,15 @@ pa_server_reload(PaServer *server)
 		pa_tls_reload(server->tls);
 }
 
-static grpc_arg
-integer_argument(const char *key, int value)
+/* there must be room */
+static void
+add_argument(grpc_channel_args *list, const char *key, int value)
 {
-	grpc_arg	argument;
+	grpc_arg   *argument = &list->args[list->num_args++];
 
-	argument.type = GRPC_ARG_INTEGER;
-	argument.key = (char *) key;
-	argument.value.integer = value;
-	return argument;
+	argument->type = GRPC_ARG_INTEGER;
+	argument->key = (char *) key;
+	argument->value.integer = value;
 }
 
 /* any number of calls come by one stream: a limit for them excludes it */
@@ -481,24 +481,19 @@ pa_server_create(const PaServerOptions *options, PaTls *tls,
 	}
 
 	/* or a second agent would quietly share the port of the first */
-	arguments[list.num_args++] = integer_argument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-	arguments[list.num_args++] =
-		integer_argument(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-						 options->max_message_size);
+	add_argument(&list, GRPC_ARG_ALLOW_REUSEPORT, 0);
+	add_argument(&list, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+				 options->max_message_size);
 	/* a token may take most of it */
-	arguments[list.num_args++] = integer_argument(GRPC_ARG_MAX_METADATA_SIZE,
-												  MAX_METADATA);
+	add_argument(&list, GRPC_ARG_MAX_METADATA_SIZE, MAX_METADATA);
 	/* clients keep idle connections alive as often as they like */
-	arguments[list.num_args++] =
-		integer_argument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-						 1000);
-	arguments[list.num_args++] =
-		integer_argument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-	arguments[list.num_args++] = integer_argument(GRPC_ARG_ENABLE_CHANNELZ, 0);
+	add_argument(&list, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+				 1000);
+	add_argument(&list, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+	add_argument(&list, GRPC_ARG_ENABLE_CHANNELZ, 0);
 	if (options->max_concurrent_streams > 0)
-		arguments[list.num_args++] =
-			integer_argument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-							 options->max_concurrent_streams);
+		add_argument(&list, GRPC_ARG_MAX_CONCURRENT_STREAMS,
+					 options->max_concurrent_streams);
 	server->grpc = grpc_server_create(&list, NULL);
 	server->queue = grpc_completion_queue_create_for_next(NULL);
 	grpc_server_register_completion_queue(server->grpc, server->queue, NULL);

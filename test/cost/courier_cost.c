@@ -26,6 +26,8 @@ static uint8_t calls[BATCH * 256];
 static size_t calls_length;
 static uint8_t reply[256];
 static size_t reply_length;
+static uint8_t answers[BATCH * 256];
+static size_t answers_length;
 
 static void
 make_calls(void)
@@ -78,6 +80,37 @@ make_reply(void)
 	must(agent__cluster_status_change_response__get_packed_size(&whole) <=
 		 sizeof(reply));
 	reply_length = agent__cluster_status_change_response__pack(&whole, reply);
+}
+
+/* as the agent does it: one message behind the other is a message of all */
+static void
+make_answers(void)
+{
+	Agent__StreamResponse whole = AGENT__STREAM_RESPONSE__INIT;
+	Agent__StreamAnswer answer = AGENT__STREAM_ANSWER__INIT;
+	Agent__StreamAnswer *pointers[] = {&answer};
+
+	answer.call_id = 1000;
+	answer.response.data = reply;
+	answer.response.len = reply_length;
+	whole.n_answers = 1;
+	whole.answers = pointers;
+	must(agent__stream_response__get_packed_size(&whole) * BATCH <=
+		 sizeof(answers));
+	for (int i = 0; i < BATCH; i++)
+		answers_length += agent__stream_response__pack(&whole,
+													   answers + answers_length);
+}
+
+static void
+read_answers(int n)
+{
+	Agent__StreamResponse *whole;
+
+	pa_arena_reset(&arena);
+	whole = agent__stream_response__unpack(&arena.allocator, answers_length,
+										   answers);
+	must(whole != NULL && whole->n_answers == BATCH);
 }
 
 /* a batch of calls, in pieces as large as there is room */
@@ -154,10 +187,12 @@ main(void)
 	pa_frame_init(&reader);
 	make_calls();
 	make_reply();
+	make_answers();
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	pa_output_begin(sockets[0], eventfd(0, 0));
 
 	cost_count("64 calls read", read_calls);
+	cost_count("64 answers of a stream read", read_answers);
 	cost_count("reply decoded", decode_reply);
 	cost_count("64 results written", write_results);
 	return 0;
