@@ -153,6 +153,16 @@ pa_stream_release(PaStream *self)
 	free(self);
 }
 
+static grpc_op
+operation(grpc_op_type type)
+{
+	grpc_op		op;
+
+	memset(&op, 0, sizeof(op));
+	op.op = type;
+	return op;
+}
+
 /* the mutex is held; false: no event will come */
 static bool
 start(PaStream *self, const grpc_op *ops, size_t count, PaTag *tag,
@@ -188,7 +198,7 @@ break_off(PaStream *self, const char *why)
 static void
 receive(PaStream *self)
 {
-	grpc_op		op = {.op = GRPC_OP_RECV_MESSAGE};
+	grpc_op		op = operation(GRPC_OP_RECV_MESSAGE);
 
 	self->received = NULL;
 	op.data.recv_message.recv_message = &self->received;
@@ -199,7 +209,7 @@ receive(PaStream *self)
 static void
 close_if_done(PaStream *self)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+	grpc_op		op = operation(GRPC_OP_SEND_CLOSE_FROM_CLIENT);
 
 	if (self->state != PA_STREAM_CLOSING || self->closed || self->broken ||
 		self->sending || self->first != NULL || self->done < self->added)
@@ -212,7 +222,7 @@ close_if_done(PaStream *self)
 static void
 send_next(PaStream *self)
 {
-	grpc_op		op = {.op = GRPC_OP_SEND_MESSAGE};
+	grpc_op		op = operation(GRPC_OP_SEND_MESSAGE);
 	Message    *message = self->first;
 	grpc_byte_buffer *buffer;
 	grpc_slice	slice;
@@ -279,8 +289,12 @@ pa_stream_open(grpc_call *call, grpc_metadata *metadata, size_t metadata_count,
 	uint8_t		packed[16];
 	grpc_slice	slice;
 	grpc_byte_buffer *buffer;
-	grpc_op		ops[3];
-	grpc_op		status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+	grpc_op		ops[3] = {
+		operation(GRPC_OP_SEND_INITIAL_METADATA),
+		operation(GRPC_OP_SEND_MESSAGE),
+		operation(GRPC_OP_RECV_INITIAL_METADATA)
+	};
+	grpc_op		status = operation(GRPC_OP_RECV_STATUS_ON_CLIENT);
 	bool		started;
 
 	atomic_init(&self->references, 2);	/* the caller's, and the list's */
@@ -302,13 +316,9 @@ pa_stream_open(grpc_call *call, grpc_metadata *metadata, size_t metadata_count,
 																	  packed));
 	buffer = grpc_raw_byte_buffer_create(&slice, 1);
 	grpc_slice_unref(slice);
-	memset(ops, 0, sizeof(ops));
-	ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
 	ops[0].data.send_initial_metadata.count = metadata_count;
 	ops[0].data.send_initial_metadata.metadata = metadata;
-	ops[1].op = GRPC_OP_SEND_MESSAGE;
 	ops[1].data.send_message.send_message = buffer;
-	ops[2].op = GRPC_OP_RECV_INITIAL_METADATA;
 	ops[2].data.recv_initial_metadata.recv_initial_metadata =
 		&self->initial_metadata;
 	status.data.recv_status_on_client.trailing_metadata =
