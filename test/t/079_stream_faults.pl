@@ -49,17 +49,21 @@ my $count = 400;
 
 add_server($site, 'killed', $killed,
 	max_concurrent_calls => $limit, call_timeout => $patient);
+add_server($site, 'beside', $killed);
+add_crowd($site, 'beside', 'beside', 1);
 add_crowd($site, 'killed', 'opening', 300);
 add_crowd($site, 'killed', 'held', $count);
-power_crowd($site, 'power_off', 'opening', 'held');
+open_stream($site, 'opening', sub { return streamed($killed) });
+power_crowd($site, 'power_off', 'held');
 wait_until("the agent has $limit orders",
 	sub { start_count($killed, 'held') >= $limit });
-cmp_ok(scalar started_over_stream($killed, 'held'),
-	'>=', $limit / 2, 'many of them over a stream');
+is(scalar started_over_stream($killed, 'held'), $limit, 'over a stream');
 
-# The worker has to know of the crowd of before, whose calls are answered.
-poll_value($node, 'fleet', qq{
-	SELECT count(*) = $count FROM power_action.job});
+# What it has done for them is on disk when it answers another call.
+power_crowd($site, 'power_off', 'beside');
+poll_value($node, 'fleet', q{
+	SELECT status FROM power_action.event WHERE cluster_name = 'beside'},
+	'success');
 kill_agent($killed);
 poll_value($node, 'fleet', q{
 	SELECT state FROM power_action.agent_status WHERE server_name = 'killed'},
@@ -96,7 +100,9 @@ my $drained = start_logging_agent(
 
 add_server($site, 'drained', $drained,
 	max_concurrent_calls => 128, call_timeout => $patient);
+add_crowd($site, 'drained', 'drained-before', 100);
 add_crowd($site, 'drained', 'drained', 1000);
+open_stream($site, 'drained-before', sub { return streamed($drained) });
 power_crowd($site, 'power_off', 'drained');
 my @under_way;
 wait_until(
@@ -136,11 +142,11 @@ add_server($site, 'hanging', $hanging,
 add_crowd($site, 'hanging', 'before', 200);
 add_crowd($site, 'hanging', 'stuck', 1);
 add_crowd($site, 'hanging', 'after', 500);
-power_crowd($site, 'power_off', qw(before stuck after));
+open_stream($site, 'before', sub { return streamed($hanging) });
+power_crowd($site, 'power_off', qw(stuck after));
 poll_value($node, 'fleet', 'SELECT count(*) FROM power_action.job', 1);
-is(crowd_outcomes($site, 'power_off', $_->[0]),
-	"success|confirmed $_->[1]", "a call that hangs: none $_->[0] it is held up")
-  for [ before => 200 ], [ after => 500 ];
+is(crowd_outcomes($site, 'power_off', 'after'),
+	"success|confirmed 500", 'a call that hangs holds nobody up');
 is(scalar started_over_stream($hanging, 'stuck'), 1, 'it is in the stream');
 my $stuck = value($site, q{
 	SELECT event_id FROM power_action.event WHERE cluster_name = 'stuck'});
@@ -148,21 +154,24 @@ poll_event($site, $stuck, q{status = 'running'});
 value($site, "SELECT power_action.cancel($stuck, reason => 'enough')");
 is(finish($site, $stuck), 'cancelled|unknown', 'it can be cancelled');
 is(event_value($site, $stuck, 'cancel_reason'), 'enough', 'for a reason');
+
+# while the stream is in use, as its end would tell, too
 wait_until(
 	'the agent knows',
 	sub {
-		log_lines($hanging, qr/"event":"end"/, qr/"cluster_id":"stuck-1"/,
+		power_crowd($site, 'power_off', 'before');
+		finish_all($site);
+		return scalar log_lines(
+			$hanging, qr/"event":"end"/, qr/"cluster_id":"stuck-1"/,
 			qr/"stream":true/, qr/"status":"CANCELLED"/);
 	});
 pass('the agent knows that nobody waits for it');
-finish_all($site);
 
 # As the deadline is told with every call, it is that of the server now.
 value($site, q{ALTER SERVER hanging OPTIONS (SET call_timeout '3s')});
 add_crowd($site, 'hanging', 'late', 1);
-power_crowd($site, 'power_on', qw(before after));
-finish_all($site);
-power_crowd($site, 'power_off', qw(before late after));
+open_stream($site, 'before', sub { return streamed($hanging) });
+power_crowd($site, 'power_off', qw(late after));
 finish_all($site);
 is(crowd_outcomes($site, 'power_off', 'late'),
 	'success|confirmed 1', 'a call that runs into its deadline is repeated');
@@ -190,14 +199,15 @@ add_server($site, 'guarded', $guarded,
 	max_concurrent_calls => 64,
 	call_timeout => $patient,
 	auth_token_file => "$dir/token");
+add_crowd($site, 'guarded', 'guarded-before', 100);
 add_crowd($site, 'guarded', 'guarded', 300);
 add_clusters($site, 'guarded', 'probe');
+open_stream($site, 'guarded-before', sub { return streamed($guarded) });
 power_crowd($site, 'power_off', 'guarded');
 finish_all($site);
 is(crowd_outcomes($site, 'power_off', 'guarded'),
 	'success|confirmed 300', 'with a token');
-my $first = streamed($guarded, 'guarded');
-cmp_ok($first, '>=', 100, 'over a stream');
+is(streamed($guarded, 'guarded'), 300, 'over a stream');
 
 # The stream is there still.
 replace_file("$dir/tokens", "second\n");
@@ -206,6 +216,8 @@ finish_all($site);
 is(crowd_outcomes($site, 'power_on', 'guarded'),
 	'failed|refused|agent|UNAUTHENTICATED 300',
 	'a token that is not valid any more is of no use in a stream either');
+is(scalar log_lines($guarded, qr/"status":"UNAUTHENTICATED"/, qr/"stream":true/),
+	300, 'which goes on');
 
 replace_file("$dir/token", "second\n");
 wait_until(
@@ -214,15 +226,15 @@ wait_until(
 		return finish($site, request($site, 'power_on', 'probe')) eq
 		  'success|confirmed';
 	});
+open_stream($site, 'guarded-before', sub { return streamed($guarded) });
 power_crowd($site, 'refresh', 'guarded');
 finish_all($site);
 is(crowd_outcomes($site, 'refresh', 'guarded'),
 	'success|confirmed 300', 'with the new one it goes on');
-cmp_ok(
-	scalar log_lines(
+is(scalar log_lines(
 		$guarded, qr/"method":"GetClusterPowerState"/, qr/"stream":true/,
 		qr/"status":"OK"/),
-	'>=', 100, 'over a stream again');
+	300, 'over a stream');
 
 # ----------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ use PowerActionSequence;
 use PowerActionTest;
 
 our @EXPORT = qw(
-  add_server wait_ready add_crowd power_crowd crowd_outcomes crowd_attempts
+  add_server wait_ready add_crowd power_crowd open_stream
+  crowd_outcomes crowd_attempts
   log_lines streamed start_count started_twice set_rules);
 
 # A server with an account of the same name, for an agent or a target.
@@ -70,6 +71,24 @@ sub power_crowd
 			FROM unnest(ARRAY[$list]) WITH ORDINALITY AS crowd (name, place)
 			JOIN power_action.cluster ON cluster_name = name
 			ORDER BY place, length(cluster_id), cluster_id))});
+}
+
+# Powers a crowd off, again and again until the function returns something
+# else: how many calls have come over a stream.  What is requested next finds
+# one that is open.
+sub open_stream
+{
+	my ($site, $crowd, $came) = @_;
+	my $before = $came->();
+
+	wait_until(
+		"a stream is open for $crowd",
+		sub {
+			power_crowd($site, 'power_off', $crowd);
+			finish_all($site);
+			return $came->() ne $before;
+		});
+	return;
 }
 
 # How the actions of a crowd ended: "success|confirmed 200", more than one

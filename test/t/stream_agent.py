@@ -14,6 +14,7 @@
 #       strange-ids    answers calls that nobody has made, too
 #       twice          answers again, another thing
 #       odd-status     answers the first attempts with a status there is not
+#       forgets        does not answer the first attempts
 #   --token-file FILE  wants one of its tokens
 #   --hold FILE        calls for clusters called "held..." wait until it exists
 #
@@ -168,7 +169,9 @@ class Stream:
                 "authorization": self.token,
             }
         )
-        if cluster.startswith("held"):
+        if self.fault == "forgets" and call.attempt == 1:
+            pass
+        elif cluster.startswith("held"):
             self.held.append(call)
         elif self.fault == "declines":
             self.send(
