@@ -50,39 +50,40 @@
 struct PaStream
 {
 	atomic_uint references;
-	pthread_mutex_t mutex;
 	PaStreamState state;
+	pthread_mutex_t mutex;
 	grpc_call  *call;
 	void		(*released) (void *data);
 	void	   *data;
 
 	/* what goes out */
 	PaStreamQueue queue;
-	bool		sending;
-	int64_t		sending_since;
-	bool		deaf;			/* nothing reaches the agent any more */
-	bool		closed;			/* our side */
-	int64_t		closed_since;
 	uint64_t	done;			/* of the calls that were added */
+	int64_t		sending_since;
+	int64_t		closed_since;
 	PaTag		opened_tag;
 	PaTag		sent_tag;
 	PaTag		closed_tag;
 
 	/* what comes in */
-	bool		receiving;
 	grpc_byte_buffer *received;
 	grpc_metadata_array initial_metadata;
 	PaTag		received_tag;
 
 	/* the end */
-	bool		broken;			/* we have ended it, for "why" */
-	bool		over;			/* the status is known */
 	grpc_metadata_array trailing_metadata;
-	grpc_status_code status;
 	grpc_slice	details;
 	PaTag		over_tag;
-	const char *why;
+	const char *why;			/* we have ended it */
 	int64_t		pause;
+	grpc_status_code status;
+
+	bool		sending;
+	bool		deaf;			/* nothing reaches the agent any more */
+	bool		closed;			/* our side */
+	bool		receiving;
+	bool		broken;			/* we have ended it */
+	bool		over;			/* the status is known */
 
 	/* of the reader */
 	PaStream   *next;
