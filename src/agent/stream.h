@@ -13,13 +13,12 @@
  *	INVALID_ARGUMENT
  *				at once, when the client broke the contract
  *
- * or with its client, or its connection.  Calls whose time is up are
- * cancelled, as core does it for calls of their own.  Calls that are not answered then
- * have lost theirs: they are cancelled, the newest first, so that none that
- * waited for the turn of another gets it.
+ * or with its client, or its connection.  Calls that are not answered then have
+ * lost theirs: they are cancelled, the newest first, so that none that waited
+ * for the turn of another gets it.  So is a call whose time is up.
  *
  * Answers wait, and go out together: by pa_streams_flush.  While more than a
- * megabyte of them waits for a client that does not read, nothing more is
+ * megabyte of them waits for a client that does not read, no other message is
  * taken from that client.
  *
  * Everything happens under the server's lock.

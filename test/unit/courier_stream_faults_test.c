@@ -3,8 +3,8 @@
 /*-------------------------------------------------------------------------
  *
  * test/unit/courier_stream_faults_test.c
- *		Streams that end, get stuck or are left, between a worker (this program) and an
- *		agent (a gRPC server in this program).
+ *		Streams that end, get stuck or are left, between a worker (this
+ *		program) and an agent (a gRPC server in this program).
  *
  * argv[1] is the path of power_action_courier.
  *
