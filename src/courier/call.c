@@ -127,9 +127,12 @@ begin(PaCall *call)
 	uint64_t	call_id = call->call_id;
 	char		attempt[16];
 	char	   *request_id;
+	bool		streamed;
 
 	call->started_us = pa_clock_now();
-	if (pa_streamed_start(call))
+	streamed = pa_streamed_start(call);
+	pa_pace_set_light(pace, streamed);
+	if (streamed)
 		return;
 	pa_unary_prepare(&call->unary,
 					 pa_channel_create_call(call->channel, call->method,

@@ -24,6 +24,7 @@
  */
 #define SPREAD			2
 #define LONGEST_GAP		20000
+#define LIGHT_GAP		10000	/* of calls that share a stream */
 #define SHORTEST_GAP	4000
 #define FEW				16		/* that start together nevertheless */
 
@@ -36,6 +37,7 @@ struct PaPace
 	PaPaced    *first;			/* waiting, oldest first */
 	PaPaced    *last;
 	int64_t		due_ns;			/* of the next call */
+	int64_t		longest_gap;
 
 	/* of both threads */
 	atomic_uint limit;
@@ -56,6 +58,7 @@ pa_pace_create(void)
 {
 	PaPace	   *pace = pa_memory_allocate_zeroed(sizeof(*pace));
 
+	pace->longest_gap = LONGEST_GAP;
 	atomic_init(&pace->owners, 1);
 	atomic_init(&pace->current, NO_CALL);
 	atomic_init(&pace->previous, NO_CALL);
@@ -105,7 +108,8 @@ gap_of(PaPace *pace)
 	if (shortest > LONGEST_CALL)
 		shortest = LONGEST_CALL;
 	gap = shortest * 1000 / SPREAD / calls;
-	return gap < SHORTEST_GAP ? 0 : gap > LONGEST_GAP ? LONGEST_GAP : gap;
+	return gap < SHORTEST_GAP ? 0 :
+		gap > pace->longest_gap ? pace->longest_gap : gap;
 }
 
 static bool
@@ -126,6 +130,12 @@ may_start(PaPace *pace, int64_t now)
 	}
 	atomic_fetch_add(&pace->started, 1);
 	return true;
+}
+
+void
+pa_pace_set_light(PaPace *pace, bool light)
+{
+	pace->longest_gap = light ? LIGHT_GAP : LONGEST_GAP;
 }
 
 unsigned

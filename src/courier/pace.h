@@ -40,6 +40,9 @@ extern void pa_pace_release(PaPace *pace);
 /* calls that have started and not ended; 0: as many as there are */
 extern void pa_pace_set_limit(PaPace *pace, unsigned limit);
 
+/* do calls cost little, since they share a stream?  Not at first. */
+extern void pa_pace_set_light(PaPace *pace, bool light);
+
 extern unsigned pa_pace_started(PaPace *pace);
 
 /* May one more start now?  If so, it has. */

@@ -202,6 +202,18 @@ test_gaps(void)
 	ok(crowd < 32, "... no more than a few start together: %d", crowd);
 	end_all(pace, now, MANY);
 
+	/* over a stream they cost less */
+	pa_pace_set_light(pace, true);
+	now += 100000;
+	took = spread(pace, now, MANY, &crowd);
+	ok(took > 5000 && took <= 10000, "light ones follow sooner: %lld us",
+	   (long long) took);
+	end_all(pace, now, MANY);
+	pa_pace_set_light(pace, false);
+	now += 100000;
+	ok(spread(pace, now, MANY, &crowd) > 12000, "... and only these");
+	end_all(pace, now, MANY);
+
 	now += 100000;
 	ok(admitted(pace, now, 10) == 10, "a few start together");
 	end_all(pace, now, 10);
