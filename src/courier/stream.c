@@ -501,8 +501,8 @@ closed(PaTag *tag, bool success)
 	pa_stream_release(STREAM_OF(tag, closed_tag));
 }
 
-static const char *
-describe_end(PaStream *self, char *text, size_t size)
+static void
+describe_end(const PaStream *self, char *text, size_t size)
 {
 	char		details[PA_TEXT_MESSAGE_LIMIT + 1];
 
@@ -510,14 +510,13 @@ describe_end(PaStream *self, char *text, size_t size)
 	{
 		snprintf(text, size, "the stream of calls was broken off: %s",
 				 self->why);
-		return text;
+		return;
 	}
 	pa_text_clean(details, PA_TEXT_MESSAGE_LIMIT,
 				  (const char *) GRPC_SLICE_START_PTR(self->details),
 				  GRPC_SLICE_LENGTH(self->details));
 	snprintf(text, size, "the stream of calls ended with status %d%s%s",
 			 (int) self->status, details[0] != '\0' ? ": " : "", details);
-	return text;
 }
 
 /* when there are neither answers nor a status to come */

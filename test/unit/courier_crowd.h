@@ -98,6 +98,28 @@ is_reply(Client *client, uint64_t call_id, int error, const char *name)
 }
 
 /*
+ * Calls until one goes over the stream, which is returned: the courier may see
+ * the agent's first message later than the next call.
+ */
+static uint64_t
+first_streamed(Client *client, Agent *agent, const char *server)
+{
+	int			taken = agent_count(agent, &agent->stream_calls);
+	uint64_t	id;
+
+	do
+	{
+		int			received = agent_count(agent, &agent->received);
+
+		id = call(client, server, "ok", 60000);
+		while (agent_count(agent, &agent->stream_calls) == taken &&
+			   agent_count(agent, &agent->received) == received)
+			usleep(100);
+	} while (agent_count(agent, &agent->stream_calls) == taken);
+	return id;
+}
+
+/*
  * A server with a stream that takes calls; returns the last call before it,
  * which is held as well.  Ends with scatter and the server's removal.
  */
@@ -106,9 +128,8 @@ open_stream(Client *client, Agent *agent, const char *server,
 			uint32_t max_message_size)
 {
 	int			streams = agent_count(agent, &agent->streams);
-	int			taken = agent_count(agent, &agent->stream_calls);
 	uint64_t	last;
-	uint64_t	first = 0;
+	uint64_t	first;
 
 	streaming = true;
 	configure(client, server, ++generation, address(listening));
@@ -122,16 +143,7 @@ open_stream(Client *client, Agent *agent, const char *server,
 	   "... but the call goes out before that is of use");
 	welcome(agent, max_message_size);
 
-	/* the courier may see the welcome later than the next call */
-	while (agent_count(agent, &agent->stream_calls) == taken)
-	{
-		int			received = agent_count(agent, &agent->received);
-
-		first = call(client, server, "ok", 60000);
-		while (agent_count(agent, &agent->stream_calls) == taken &&
-			   agent_count(agent, &agent->received) == received)
-			usleep(100);
-	}
+	first = first_streamed(client, agent, server);
 	answer(agent, first, 0, "", 0, false);
 	is_reply(client, first, 0, "the first call over the stream");
 	return last;

@@ -185,19 +185,7 @@ test_other_stream(Client *client, Agent *agent)
 		call(client, "t", "hold", 60000);
 	ok(agent_await(agent, &agent->held_count, 2 * CROWD + 1), "its crowd");
 	welcome(agent, 0);
-	/* until it goes over the stream */
-	do
-	{
-		int			taken = agent_count(agent, &agent->stream_calls);
-		int			received = agent_count(agent, &agent->received);
-
-		other = call(client, "t", "ok", 60000);
-		while (agent_count(agent, &agent->stream_calls) == taken &&
-			   agent_count(agent, &agent->received) == received)
-			usleep(100);
-		if (agent_count(agent, &agent->stream_calls) > taken)
-			break;
-	} while (true);
+	other = first_streamed(client, agent, "t");
 	answer(agent, id, 0, "", 0, false);
 	answer(agent, other, 0, "", 0, false);
 	is_reply(client, other, 0, "a call of the other stream");
